@@ -1,0 +1,4 @@
+"""What a bar is: series, grids, windows, frames, versions, fingerprints.
+
+Pure: no I/O, no clock.
+"""
