@@ -1,0 +1,51 @@
+"""QuestDB: tables, writing with proof, the ledger of what is covered, reading.
+
+Nothing else in the project speaks to QuestDB. Everything here is blocking, bounded in time and
+thread-safe; async callers go through a thread. What a bar is and which version of it wins is
+decided in `bars`; when to write and what to tell whom, in `streams` and `provider`.
+"""
+
+from store.dsn import Dsn
+from store.errors import (
+    MissingTableError,
+    RefusedQueryError,
+    RefusedRowsError,
+    StoreError,
+    StoreOwnedError,
+    StoreUnavailableError,
+    StoreWentBackError,
+    SuspendedTableError,
+    TableMismatchError,
+    UnstorableRowError,
+)
+from store.ledger import Ledger
+from store.meta import Meta, Owner, Writers
+from store.reader import BarReader
+from store.rows import LedgerEntry, LedgerState, Mismatch, RecordRows
+from store.store import Store
+from store.writer import BarWriter
+
+__all__ = [
+    "BarReader",
+    "BarWriter",
+    "Dsn",
+    "Ledger",
+    "LedgerEntry",
+    "LedgerState",
+    "Meta",
+    "Mismatch",
+    "MissingTableError",
+    "Owner",
+    "RecordRows",
+    "RefusedQueryError",
+    "RefusedRowsError",
+    "Store",
+    "StoreError",
+    "StoreOwnedError",
+    "StoreUnavailableError",
+    "StoreWentBackError",
+    "SuspendedTableError",
+    "TableMismatchError",
+    "UnstorableRowError",
+    "Writers",
+]
