@@ -12,8 +12,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class _Word:
-    """Stands for a value in an error."""
+class Word:
+    """Stands in an error for a value that is not there or not to be shown."""
 
     word: str
 
@@ -21,7 +21,7 @@ class _Word:
         return self.word
 
 
-MISSING = _Word("missing")
+MISSING = Word("missing")
 """The value of a setting that has to be given and was not."""
 
 
@@ -46,11 +46,9 @@ def kind_of(of: "Field[Any]") -> Kind[Any] | None:
     return kind
 
 
-def shown(of: "Field[Any]", value: object) -> object:
+def shown(value: object, *, secret: bool) -> object:
     """Return what an error may say about a value that was found."""
-    if of.metadata.get("secret") and value is not MISSING:
-        return _Word(f"a hidden {type(value).__name__}")
-    return value
+    return Word(f"a hidden {type(value).__name__}") if secret else value
 
 
 class Section:
@@ -77,4 +75,5 @@ class Section:
             except RefusedError:
                 right = False
             if not right:
-                yield Problem(each.name, shown(each, value), kind.allowed)
+                found = shown(value, secret=bool(each.metadata.get("secret")))
+                yield Problem(each.name, found, kind.allowed)

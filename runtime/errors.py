@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from bars.errors import SeamlessError
 
@@ -29,7 +30,8 @@ class Problem:
         key = f"{self.key} ({self.origin})" if self.origin else self.key
         if self.unknown:
             return f"{key}: unknown key, must be {self.allowed}"
-        return f"{key}: must be {self.allowed}, was {self.value!r}"
+        value = str(self.value) if isinstance(self.value, Path) else self.value
+        return f"{key}: must be {self.allowed}, was {value!r}"
 
 
 class ConfigError(SeamlessError):

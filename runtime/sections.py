@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
+from bars.calendars import exchange_codes
 from bars.series import Series
 from bars.window import Grid
 from runtime import _kinds as k
@@ -215,6 +216,9 @@ class CalendarSettings(Section):
     close: str | None = setting(k.optional(k.weekly_time()), None)
     """Of weekly hours: when the week ends, e.g. `Fri 17:00`."""
 
+    bars: Literal["session", "intraday"] = setting(k.choice("session", "intraday"), "session")
+    """Bars of whole days: one a session's date, or each in which it is open at some moment."""
+
     def relations(self) -> Iterator[Problem]:
         """Yield what does not fit the kind."""
         needed = {"exchange": ("code",), "weekly": ("open", "close"), "always": ()}[self.kind]
@@ -224,8 +228,8 @@ class CalendarSettings(Section):
                 yield Problem(name, MISSING, f"given for kind {self.kind}")
             if name not in needed and value is not None:
                 yield Problem(name, value, f"left out for kind {self.kind}")
-        if self.open is not None and self.open == self.close:
-            yield Problem("close", self.close, "another time than open")
+        if self.kind == "exchange" and self.code and self.code not in exchange_codes():
+            yield Problem("code", self.code, "an exchange code such as XNYS")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,7 +246,7 @@ class NodeSettings(Section):
     """When it trades."""
 
     symbol: str = setting(k.text(), "")
-    """What the sources call it; the node's name when empty."""
+    """What the sources call it; the node's name when nobody says."""
 
     origin: int = setting(k.time(), 0)
     """One of its open times: bars lie on `origin + k * interval`."""
@@ -255,6 +259,11 @@ class NodeSettings(Section):
 
     sparse: bool = setting(k.flag(), default=False)
     """Whether slots without trades are ordinary."""
+
+    def __post_init__(self) -> None:
+        if not self.symbol:
+            object.__setattr__(self, "symbol", self.series.node)
+        Section.__post_init__(self)
 
     @property
     def grid(self) -> Grid:

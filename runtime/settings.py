@@ -3,12 +3,16 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
+from bars.calendars import AlwaysOpen, Calendar, Exchange, Weekly
 from bars.errors import InvalidValueError
 from bars.series import ROLL, Series, backfill_lane
 from runtime import _kinds as k
-from runtime._section import Section, setting
-from runtime.errors import Problem
+from runtime._reader import ALWAYS_OPEN, Named, Reader, unknown_names
+from runtime._section import Section, Word, setting
+from runtime._yaml import parse_yaml
+from runtime.errors import ConfigError, Problem
 from runtime.sections import (
     BackfillSettings,
     CalendarSettings,
@@ -33,6 +37,8 @@ __all__ = [
     "SourceSettings",
     "StoreSettings",
 ]
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,14 +81,59 @@ class Settings(Section):
 
     def relations(self) -> Iterator[Problem]:
         """Yield names that nothing has, and ranks that two lanes share."""
-        for series, node in self.nodes.items():
-            for name in node.sources:
-                if name not in self.sources:
-                    allowed = f"names from sources: {', '.join(self.sources) or 'there are none'}"
-                    yield Problem(f"nodes.{series.node}.sources", name, allowed)
+        named = [
+            Named(f"nodes.{node.series.node}", node.sources, node.calendar)
+            for node in self.nodes.values()
+        ]
+        yield from unknown_names(named, self.sources, self.calendars)
         for lane, rank in self.ranks.items():
             if list(self.ranks.values()).count(rank) > 1:
                 yield Problem(f"ranks.{lane}", rank, "a number that no other lane has")
+
+    @classmethod
+    def load(cls, path: Path, environ: Mapping[str, str] = _NOTHING) -> "Settings":
+        """Return what a YAML file says, with the overrides of an environment.
+
+        `SEAMLESS_<SECTION>_<KEY>` overrides a key of kafka, registry, store, backfill,
+        materialize or conformance, `SEAMLESS_STATE_DIR` the state folder. Relative paths in the
+        file are relative to its folder.
+
+        Raises:
+            ConfigError: Something is wrong; the message names all of it.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as e:
+            found = Word(getattr(e, "strerror", None) or "not UTF-8")
+            raise ConfigError([Problem(str(path), found, "a file that can be read")]) from None
+        return cls._made(parse_yaml(text, str(path)), path.absolute().parent, environ, str(path))
+
+    @classmethod
+    def from_mapping(
+        cls, mapping: Mapping[str, object], base: Path, environ: Mapping[str, str] = _NOTHING
+    ) -> "Settings":
+        """Return what a mapping of the same shape as the file says.
+
+        Args:
+            mapping: What the YAML file would hold.
+            base: Folder that relative paths mean.
+            environ: Overrides, as in `load`.
+
+        Raises:
+            ConfigError: Something is wrong; the message names all of it.
+        """
+        return cls._made(mapping, base, environ, "")
+
+    @classmethod
+    def _made(cls, raw: object, base: Path, environ: Mapping[str, str], where: str) -> "Settings":
+        reader = Reader(base)
+        values = reader.read(raw, environ)
+        if reader.problems:
+            raise ConfigError(reader.problems, where)
+        try:
+            return cls(**values, base=base)
+        except ConfigError as e:
+            raise ConfigError(e.problems, where) from None
 
     def node(self, series: Series) -> NodeSettings:
         """Return the settings of a series.
@@ -94,3 +145,14 @@ class Settings(Section):
             known = ", ".join(map(str, self.nodes)) or "there are none"
             raise InvalidValueError("series", str(series), f"one that is configured: {known}")
         return self.nodes[series]
+
+    def calendar(self, node: NodeSettings) -> Calendar:
+        """Return the calendar of a node: a named one, `24/7` or an exchange."""
+        chosen = self.calendars.get(node.calendar)
+        if chosen is None:
+            return AlwaysOpen() if node.calendar == ALWAYS_OPEN else Exchange(node.calendar)
+        if chosen.code is not None:
+            return Exchange(chosen.code, chosen.bars)
+        if chosen.open is not None and chosen.close is not None:
+            return Weekly(chosen.name, chosen.timezone, chosen.open, chosen.close, chosen.bars)
+        return AlwaysOpen(chosen.name)
