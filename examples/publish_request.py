@@ -1,0 +1,36 @@
+"""Publish a backfill request with any Kafka producer: fastavro, httpx, nothing of ours.
+
+python examples/publish_request.py 127.0.0.1:19092 http://127.0.0.1:18081/apis/ccompat/v7
+"""
+
+import io
+import json
+import struct
+import sys
+import uuid
+
+import fastavro
+import httpx
+from confluent_kafka import Producer
+
+bootstrap, registry = sys.argv[1:3]
+topic = sys.argv[3] if len(sys.argv) > 3 else "seamless.backfill.requests.v1"
+
+latest = httpx.get(f"{registry}/subjects/{topic}-value/versions/latest").raise_for_status().json()
+request = {
+    "request_id": str(uuid.uuid4()),
+    "kind": "SUBMIT",
+    "node_id": "ohlcv:nasdaq:AAPL:1d",
+    "interval": 86400,
+    "start": 951868800,  # 2000-03-01, the first open time
+    "end": 1362182400,  # 2013-03-02, the first one after the last
+}
+value = io.BytesIO()
+value.write(struct.pack(">bI", 0, latest["id"]))  # Confluent wire format: a zero, the schema's id
+fastavro.schemaless_writer(value, json.loads(latest["schema"]), request)
+
+producer = Producer({"bootstrap.servers": bootstrap, "acks": "all"})
+producer.produce(topic, value.getvalue(), request["request_id"])
+if producer.flush(30):
+    sys.exit("not delivered")
+print(request["request_id"])
