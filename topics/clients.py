@@ -1,0 +1,153 @@
+"""What every Kafka client here has in common: its configuration, and what its errors mean.
+
+Clients are synchronous; asynchronous callers run them by `asyncio.to_thread`. All are bounded:
+each call that waits has a budget, each retry loop ends with it.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException
+
+from runtime import Backoff, KafkaSettings
+from runtime.log import logger
+from topics._codes import ABSENT, TRANSIENT
+from topics.errors import KafkaRefusedError, KafkaUnavailableError, TopicsError
+
+T = TypeVar("T")
+
+CALL_TIMEOUT_S = 30.0
+"""How long a call waits for brokers before it says that they are not there."""
+
+_LARGEST_VALUE = 64 * 1_048_576
+"""Counted before compression: a dead letter must take whatever its own topic took compressed."""
+
+_READ_AHEAD_KB = 16 * 1_024
+
+_PAUSES = Backoff(0.05, 1.0)
+
+log = logger(__name__)
+
+
+class ErrorLog:
+    """librdkafka's word on what goes wrong behind a client's back, logged and kept."""
+
+    def __init__(self, client: str, *, quiet: bool = False) -> None:
+        self._client = client
+        self._level = logging.DEBUG if quiet else logging.WARNING
+        self.last = ""
+        """The last one, for an error that would otherwise only say that time ran out."""
+
+    def __call__(self, error: KafkaError) -> None:
+        """Take an error; it may well pass by itself."""
+        self.last = f"{error.name()}: {error.str()}"
+        log.log(self._level, "kafka_client_error", client=self._client, error=self.last)
+
+
+def _base(kafka: KafkaSettings, client: str, errors: ErrorLog) -> dict[str, Any]:
+    return {
+        **kafka.client,
+        "bootstrap.servers": kafka.bootstrap,
+        "client.id": client,
+        "error_cb": errors,
+        # What librdkafka would print comes through error_cb, as a structured line.
+        "log_level": 0,
+        # A broker that is back is found again within a second or two.
+        "reconnect.backoff.ms": 100,
+        "reconnect.backoff.max.ms": 2_000,
+    }
+
+
+def producer_config(
+    kafka: KafkaSettings, client: str = "seamless", errors: ErrorLog | None = None
+) -> dict[str, Any]:
+    """Return the configuration of a producer: idempotent, acks=all, zstd, murmur2."""
+    return {
+        **_base(kafka, client, errors or ErrorLog(client)),
+        "enable.idempotence": True,
+        "acks": "all",
+        "compression.type": "zstd",
+        "partitioner": "murmur2_random",
+        "linger.ms": 10,
+        "message.max.bytes": _LARGEST_VALUE,
+    }
+
+
+def consumer_config(
+    kafka: KafkaSettings, group: str, errors: ErrorLog | None = None
+) -> dict[str, Any]:
+    """Return the configuration of a consumer that sees committed records and commits by hand."""
+    return {
+        **_base(kafka, group, errors or ErrorLog(group)),
+        "group.id": group,
+        "isolation.level": "read_committed",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "error",
+        "queued.max.messages.kbytes": _READ_AHEAD_KB,
+        # An answer without records, and the news of the end that it brings, takes no longer.
+        "fetch.wait.max.ms": 100,
+    }
+
+
+def admin_config(kafka: KafkaSettings, errors: ErrorLog | None = None) -> dict[str, Any]:
+    """Return the configuration of an admin client."""
+    return _base(kafka, "seamless-admin", errors or ErrorLog("seamless-admin"))
+
+
+def is_transient(error: KafkaError) -> bool:
+    """Return whether the same call may succeed in a moment."""
+    return bool(error.retriable()) or error.code() in TRANSIENT
+
+
+def is_absent(error: KafkaError) -> bool:
+    """Return whether a topic is missing: for a moment, or because nobody has made it."""
+    return error.code() in ABSENT
+
+
+def wrapped(action: str, error: KafkaError, last: str = "") -> TopicsError:
+    """Return our error for the client's."""
+    reason = f"{error.str()} ({last})" if last else error.str()
+    if is_transient(error):
+        return KafkaUnavailableError(action, reason)
+    if is_absent(error):
+        reason = f"{reason}; `seamless topics apply` makes the topics"
+    return KafkaRefusedError(action, error.name(), reason)
+
+
+def insist(
+    action: str, call: Callable[[float], T], budget_s: float, errors: ErrorLog | None = None
+) -> T:
+    """Return what `call` returns, trying again while its error may pass.
+
+    Args:
+        action: What it does, for the error.
+        call: Takes the seconds that it may wait.
+        budget_s: For all tries together.
+        errors: Explains a call that only timed out.
+
+    Raises:
+        KafkaUnavailableError: The budget is used up.
+        KafkaRefusedError: The error will not pass.
+    """
+    until = time.monotonic() + budget_s
+    for pause_s in _PAUSES:
+        try:
+            return call(max(0.1, until - time.monotonic()))
+        except KafkaException as raised:
+            error = raised.args[0]
+            may_pass = is_transient(error) or is_absent(error)
+            if not may_pass or time.monotonic() + pause_s >= until:
+                raise wrapped(action, error, errors.last if errors else "") from raised
+        time.sleep(pause_s)
+    raise AssertionError("the pauses never end")
+
+
+def headers_of(found: Any) -> tuple[tuple[str, bytes | None], ...]:
+    """Return a message's headers as pairs; the client gives None, pairs or a mapping."""
+    pairs = found.items() if isinstance(found, Mapping) else found or ()
+    return tuple(
+        (name, value.encode() if isinstance(value, str) else value) for name, value in pairs
+    )
