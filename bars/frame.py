@@ -9,13 +9,34 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bars.errors import InvalidValueError
-from bars.window import Window
+from bars.window import Window, merge
 
 Times: TypeAlias = NDArray[np.int64]
 Column: TypeAlias = NDArray[np.float64]
 
 PRICE_COLUMNS = ("open", "high", "low", "close", "volume")
 COLUMNS = ("ts", *PRICE_COLUMNS)
+
+
+def inside_any(ts: Times, windows: Iterable[Window]) -> NDArray[np.bool_]:
+    """Return for each time whether one of the windows holds it."""
+    merged = merge(windows)
+    if not merged:
+        return np.zeros(ts.size, np.bool_)
+    starts = np.array([w.start for w in merged], np.int64)
+    ends = np.array([w.end for w in merged], np.int64)
+    at = np.searchsorted(starts, ts, side="right") - 1
+    held: NDArray[np.bool_] = (at >= 0) & (ts < ends[at])
+    return held
+
+
+def among(ts: Times, ascending: Times) -> NDArray[np.bool_]:
+    """Return for each time, in any order, whether it stands among ascending ones."""
+    if not ascending.size:
+        return np.zeros(ts.size, np.bool_)
+    at = np.minimum(np.searchsorted(ascending, ts), ascending.size - 1)
+    found: NDArray[np.bool_] = ascending[at] == ts
+    return found
 
 
 def _frozen(array: NDArray[np.generic]) -> None:
@@ -26,8 +47,9 @@ def _frozen(array: NDArray[np.generic]) -> None:
 class BarFrame:
     """Rows of `ts` (int64 epoch seconds) and five float64 columns, all of one length.
 
-    Nothing is promised about order, repeats or values: conformance judges those. The arrays
-    are read-only. A row whose five values are NaN is a withdrawn bar.
+    Nothing is promised about order, repeats or values: conformance judges those. The frame
+    takes the arrays over: they become read-only. A row whose five values are NaN is a
+    withdrawn bar.
     """
 
     ts: Times
@@ -87,7 +109,13 @@ class BarFrame:
         return self.take((self.ts >= window.start) & (self.ts < window.end))
 
     def same_rows(self, other: "BarFrame") -> NDArray[np.bool_]:
-        """Return for each row whether its values equal `other`'s, bit for bit; NaN equals NaN."""
+        """Return for each row whether its values equal `other`'s, bit for bit; NaN equals NaN.
+
+        Raises:
+            InvalidValueError: The frames have not the same number of rows.
+        """
+        if len(self) != len(other):
+            raise InvalidValueError("rows", len(other), f"{len(self)}")
         same: NDArray[np.bool_] = np.logical_and.reduce(
             [
                 (a.view(np.int64) == b.view(np.int64)) | (np.isnan(a) & np.isnan(b))

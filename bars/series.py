@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from bars.errors import InvalidValueError
 
 NODE_BYTES_MAX = 200
+INTERVAL_MAX = 2**31 - 1
+"""Longest bar in seconds, 68 years: sums of times and intervals stay far inside int64."""
+
 ROLL = "roll"
 BACKFILL_PREFIX = "bf:"
 
 _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 _SOURCE = re.compile(r"[a-z0-9_.-]+")
-_INTERVAL = re.compile(r"([1-9][0-9]*)([dhms]?)")
+_INTERVAL = re.compile(r"([1-9][0-9]{0,9})([dhms]?)")
 
 
 def check_node(node: object, field: str = "node_id") -> str:
@@ -41,12 +44,13 @@ def check_interval(interval: object, field: str = "interval") -> int:
     Raises:
         InvalidValueError: It is anything else.
     """
-    if isinstance(interval, bool) or not isinstance(interval, int) or interval <= 0:
+    whole = isinstance(interval, int) and not isinstance(interval, bool)
+    if not isinstance(interval, int) or not whole or not 0 < interval <= INTERVAL_MAX:
         raise InvalidValueError(field, interval, "a whole number of seconds above 0")
     return interval
 
 
-def parse_interval(text: str | int, field: str = "interval") -> int:
+def parse_interval(text: object, field: str = "interval") -> int:
     """Return the seconds of `60`, `"60"`, `"60s"`, `"1m"`, `"1h"` or `"1d"`.
 
     Raises:
@@ -54,10 +58,10 @@ def parse_interval(text: str | int, field: str = "interval") -> int:
     """
     if isinstance(text, int):
         return check_interval(text, field)
-    match = _INTERVAL.fullmatch(text.strip())
+    match = _INTERVAL.fullmatch(text.strip()) if isinstance(text, str) else None
     if match is None:
         raise InvalidValueError(field, text, "a number of seconds or like 30s, 5m, 1h, 1d")
-    return int(match[1]) * dict(_UNITS).get(match[2], 1)
+    return check_interval(int(match[1]) * dict(_UNITS).get(match[2], 1), field)
 
 
 def interval_label(interval: int) -> str:

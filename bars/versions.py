@@ -33,6 +33,10 @@ class Versions:
     known: NDArray[np.int64]
 
     def __post_init__(self) -> None:
+        if self.lane.dtype != np.object_ or self.known.dtype != np.int64:
+            raise InvalidValueError(
+                "lane, known", (self.lane.dtype, self.known.dtype), "arrays of object and int64"
+            )
         if not len(self.bars) == self.lane.size == self.known.size:
             raise InvalidValueError(
                 "lane, known", (self.lane.size, self.known.size), f"of length {len(self.bars)}"
@@ -46,12 +50,8 @@ class Versions:
     @classmethod
     def of_lane(cls, bars: BarFrame, lane: str, known: int | NDArray[np.int64]) -> "Versions":
         """Return versions that share a lane."""
-        lanes = np.full(len(bars), lane, object)
-        return cls(
-            bars,
-            lanes,
-            np.broadcast_to(np.int64(known), len(bars)).copy() if isinstance(known, int) else known,
-        )
+        each = known if isinstance(known, np.ndarray) else np.full(len(bars), known, np.int64)
+        return cls(bars, np.full(len(bars), lane, object), each)
 
     def __len__(self) -> int:
         return len(self.bars)
@@ -93,6 +93,16 @@ def newest_of_lane(versions: Versions, lane: str) -> Versions:
     return own.take(order[_last_of_group(own.bars.ts[order])])
 
 
+def newest(versions: Versions) -> Versions:
+    """Return the newest version of each bar in each lane, ascending by (ts, lane)."""
+    names = versions.lane.astype(str)
+    order = np.lexsort((versions.known, names, versions.bars.ts))
+    ts, names = versions.bars.ts[order], names[order]
+    last = np.ones(order.size, np.bool_)
+    last[:-1] = (ts[1:] != ts[:-1]) | (names[1:] != names[:-1])
+    return versions.take(order[last])
+
+
 def winners(versions: Versions, ranks: Mapping[str, int]) -> Versions:
     """Return for each ts the version a reader gets, ascending by ts.
 
@@ -102,16 +112,11 @@ def winners(versions: Versions, ranks: Mapping[str, int]) -> Versions:
     """
     if not len(versions):
         return versions
-    names = versions.lane.astype(str)
-    order = np.lexsort((versions.known, names, versions.bars.ts))
-    ts, names = versions.bars.ts[order], names[order]
-    last = np.ones(order.size, np.bool_)
-    last[:-1] = (ts[1:] != ts[:-1]) | (names[1:] != names[:-1])
-    newest = versions.take(order[last])
-    newest = newest.take(newest.bars.has_prices)
-    rank = ranks_of(newest.lane, ranks)
-    order = np.lexsort((newest.lane.astype(str), newest.known, rank, newest.bars.ts))
-    return newest.take(order[_last_of_group(newest.bars.ts[order])])
+    standing = newest(versions)
+    standing = standing.take(standing.bars.has_prices)
+    rank = ranks_of(standing.lane, ranks)
+    order = np.lexsort((standing.lane.astype(str), standing.known, rank, standing.bars.ts))
+    return standing.take(order[_last_of_group(standing.bars.ts[order])])
 
 
 def as_of(versions: Versions, known_max: int) -> Versions:

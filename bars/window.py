@@ -7,8 +7,10 @@ not touching. Everything is linear after sorting.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from numbers import Integral
 
 from bars.errors import InvalidValueError
+from bars.series import check_interval
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -26,7 +28,8 @@ class Window:
             raise InvalidValueError("end", self.end, f"after start {self.start}")
 
     def __contains__(self, ts: object) -> bool:
-        return isinstance(ts, int) and self.start <= ts < self.end
+        # numpy's integers are Integral and no int.
+        return isinstance(ts, Integral) and self.start <= int(ts) < self.end
 
     def __str__(self) -> str:
         return f"[{self.start}, {self.end})"
@@ -104,6 +107,9 @@ class Grid:
     origin: int = 0
     """One of the open times."""
 
+    def __post_init__(self) -> None:
+        check_interval(self.interval)
+
     def floor(self, ts: int) -> int:
         """Return the last open time at or before `ts`."""
         return ts - (ts - self.origin) % self.interval
@@ -130,7 +136,12 @@ class Grid:
         """Yield the pieces of `window` between multiples of `window_bars` slots, ascending.
 
         The cuts do not depend on the window, so overlapping requests share their pieces.
+
+        Raises:
+            InvalidValueError: `window_bars` is not above 0.
         """
+        if window_bars <= 0:
+            raise InvalidValueError("window_bars", window_bars, "above 0")
         step = self.interval * window_bars
         start = window.start
         while start < window.end:

@@ -1,20 +1,20 @@
 """The words of conformance: severity, finding, context, check, result, error."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Generic, TypeAlias, TypeVar
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from avro_schemas import Flag, Revision
 from bars.calendars import AlwaysOpen, Calendar
-from bars.errors import SeamlessError
+from bars.errors import InvalidValueError, SeamlessError
 from bars.frame import BarFrame, Times
 from bars.series import Series
 from bars.versions import Versions
-from bars.window import Grid, Window, intersect, merge
+from bars.window import Grid, Window, intersect
 
 SAMPLES_MAX = 20
 """Most bars that a finding names."""
@@ -61,12 +61,17 @@ class Context:
     accepted: tuple[str, ...] = ()
     """Ids of WARN checks that do not raise."""
 
+    content_hash: str | None = None
+    """What the sender computed of the bars (`bars.fingerprint`); None: not compared."""
+
+    def __post_init__(self) -> None:
+        if self.grid.interval != self.series.interval:
+            raise InvalidValueError("grid.interval", self.grid.interval, f"that of {self.series}")
+
     @property
-    def spoken_for(self) -> tuple[Window, ...]:
-        """The parts of the window that the frame covers while the series is listed."""
-        inside = intersect((self.window,), merge(self.covers or ()))
-        covered = (self.window,) if self.covers is None else inside
-        return covered if self.listed is None else intersect(covered, (self.listed,))
+    def covered(self) -> tuple[Window, ...]:
+        """The parts of the window that the frame speaks for."""
+        return (self.window,) if self.covers is None else intersect((self.window,), self.covers)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +79,7 @@ class Finding:
     """What one check found."""
 
     check: str
-    """Id of the check, `<stage>.<what>`."""
+    """Id of the check, such as `time.grid`."""
 
     severity: Severity
     message: str
@@ -101,28 +106,6 @@ class Finding:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Evidence:
-    """What a check function returns when it found something."""
-
-    message: str
-    mask: Rows | None = None
-    ts: Times | None = None
-    """The bars concerned; needed only where `mask` does not say it."""
-
-
-Subject = TypeVar("Subject")
-
-
-@dataclass(frozen=True, slots=True)
-class Check(Generic[Subject]):
-    """One small pure question to a frame."""
-
-    id: str
-    severity: Severity
-    ask: Callable[[Subject], Evidence | None]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ConformanceResult:
     """Everything that was found in one frame. Nothing in the frame was changed."""
@@ -135,9 +118,10 @@ class ConformanceResult:
     """The frame, as it came; None where its columns or types were wrong."""
 
     revisions: tuple[Revision, ...] = ()
-    """Each bar that differs from the winner before it."""
+    """Each bar that differs from the winner before it, withdrawn ones included."""
 
-    partial_ok: bool = False
+    withdrawn: Times = field(default_factory=lambda: np.empty(0, np.int64))
+    """Bars that the lane takes back: covered, stored with prices, and not in the frame."""
 
     @property
     def flags(self) -> tuple[Flag, ...]:
