@@ -2,34 +2,67 @@
 
 from collections.abc import Iterable, Sequence
 
+from bars.frame import PRICE_COLUMNS
+from store._ingest import Ingest
+from store._query import Query, Select
+from store._time import Until
+from store._verify import Group, groups, mismatches
+from store._visible import wait_visible
+from store.batch import Batch, batches, spans
+from store.layout import Layout
 from store.rows import Mismatch, RecordRows
+from store.sql import MICROSECONDS, one_of, select
+
+_FLUSH_ROWS_MAX = 250_000
+"""Larger flushes are no faster, and each is held in memory three times."""
+
+_COLUMNS = ", ".join(("ts", "node", "lane", "known", *PRICE_COLUMNS))
 
 
 class BarWriter:
     """Puts versions of bars into the store and proves that they are there. Thread-safe."""
 
+    def __init__(self, query: Query, layout: Layout) -> None:
+        self._query = query
+        self._layout = layout
+        self._ingest = Ingest(query.dsn)
+
     def write(self, rows: Sequence[RecordRows], timeout_s: float = 60.0) -> tuple[str, ...]:
-        """Check all rows, then send them, one flush a table.
+        """Check all rows, then send them, sorted, one flush a table.
+
+        More than 250,000 rows for one table go as several flushes. Sending the same rows again
+        changes nothing, so after any retriable error do just that.
+
+        Args:
+            rows: What to store; rows whose prices are NaN are withdrawn bars.
+            timeout_s: Budget of each flush.
 
         Returns:
             The tables that were written to, for `wait_visible`.
 
         Raises:
             UnstorableRowError: A row fails a check; nothing was sent.
-            StoreUnavailableError: The outcome is unknown; send the same rows again.
+            StoreUnavailableError: The outcome is unknown.
             RefusedRowsError: The server will never take these rows.
             MissingTableError: `ensure_tables` has not run for such an interval.
         """
-        raise NotImplementedError
+        tables = []
+        for batch in batches(rows):
+            table = self._layout.bars_name(batch.interval)
+            for start in range(0, len(batch), _FLUSH_ROWS_MAX):
+                frame = batch.frame(slice(start, start + _FLUSH_ROWS_MAX))
+                self._ingest.send(table, frame, "ts", timeout_s)
+            tables.append(table)
+        return tuple(tables)
 
     def wait_visible(self, tables: Iterable[str], timeout_s: float = 60.0) -> None:
-        """Return once everything sent to the tables so far can be read.
+        """Return once everything that the tables have acknowledged can be read.
 
         Raises:
             SuspendedTableError: A table does not apply what it acknowledges.
             StoreUnavailableError: It took longer than `timeout_s`, or the server is away.
         """
-        raise NotImplementedError
+        wait_visible(self._query, tables, Until.after(timeout_s))
 
     def verify(self, rows: Sequence[RecordRows], timeout_s: float = 60.0) -> list[Mismatch]:
         """Read the rows back and compare every (ts, lane, known) with what was sent.
@@ -39,5 +72,30 @@ class BarWriter:
 
         Returns:
             What is absent or differs; empty when all is well.
+
+        Raises:
+            StoreError: The rows could not be read back, or not be sent in the first place.
         """
-        raise NotImplementedError
+        until = Until.after(timeout_s)
+        found: list[Mismatch] = []
+        for batch in batches(rows):
+            wanted = groups(spans(rows, batch.interval), batch.interval)
+            found += mismatches(
+                batch, (self._query.columns(self._read_back(batch, g), until) for g in wanted)
+            )
+        return found
+
+    def close(self) -> None:
+        """Close the connection for writing."""
+        self._ingest.close()
+
+    def _read_back(self, batch: Batch, group: Group) -> Select:
+        table = self._layout.bars_name(batch.interval)
+        start, end = group.window.start * MICROSECONDS, group.window.end * MICROSECONDS
+        return Select(
+            sql=select(
+                _COLUMNS, table, f"{one_of('node', group.nodes)} AND ts >= {start} AND ts < {end}"
+            ),
+            table=table,
+            rows=group.sent,
+        )

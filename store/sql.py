@@ -1,0 +1,70 @@
+"""Text of SQL: QuestDB binds neither table names nor anything over HTTP, so values are written out.
+
+A text goes between single quotes with each of its quotes doubled; a backslash means nothing to
+QuestDB. Times go in as integers. Nothing else is ever put into a statement.
+"""
+
+from collections.abc import Iterable
+
+from bars.errors import InvalidValueError
+from bars.series import Series
+from bars.window import Window
+
+MICROSECONDS = 1_000_000
+"""A second, in the unit of the store's timestamps."""
+
+
+def select(columns: str, source: str, condition: str = "") -> str:
+    """Return a SELECT of parts that the functions here, or constants, have made."""
+    where = f" WHERE {condition}" if condition else ""
+    return f"SELECT {columns} FROM {source}{where}"  # noqa: S608 - see the module's docstring
+
+
+def insert(table: str, *values: str) -> str:
+    """Return an INSERT of one row of such parts."""
+    return f"INSERT INTO {table} VALUES ({', '.join(values)})"  # noqa: S608 - as above
+
+
+def wait_for_wal(table: str) -> str:
+    """Return the query that answers when all that a table has acknowledged can be read."""
+    return f"SELECT wait_wal_table({literal(table)})"
+
+
+def literal(text: str) -> str:
+    """Return the text as a literal.
+
+    Raises:
+        InvalidValueError: It contains NUL, which ends a statement on the wire.
+    """
+    if "\0" in text:
+        raise InvalidValueError("text", text, "without NUL")
+    return "'" + text.replace("'", "''") + "'"
+
+
+def one_of(column: str, texts: Iterable[str]) -> str:
+    """Return a condition that the column equals one of the texts; there is at least one."""
+    found = sorted(set(texts))
+    if len(found) == 1:
+        return equals(column, found[0])
+    return f"{column} IN ({', '.join(map(_value, found))})"
+
+
+def equals(column: str, text: str) -> str:
+    """Return the condition that the column equals the text."""
+    return f"{column} = {_value(text)}"
+
+
+def inside(series: Series, window: Window) -> str:
+    """Return the condition that a bar is of the series and inside the window."""
+    start, end = window.start * MICROSECONDS, window.end * MICROSECONDS
+    return f"{equals('node', series.node)} AND ts >= {start} AND ts < {end}"
+
+
+def _value(text: str) -> str:
+    """Return the text as a value to compare a column with.
+
+    Without the cast the server finds no row at all whose indexed symbol has a quote in it: it
+    looks the literal up as it was written, with its quotes still doubled. The cast keeps the
+    index in use.
+    """
+    return f"{literal(text)}::varchar"
