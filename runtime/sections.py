@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from bars.calendars import exchange_codes
+from bars.conformance import CHECKS, Severity
 from bars.series import Series
 from bars.window import Grid
 from runtime import _kinds as k
@@ -17,6 +18,8 @@ from runtime._section import MISSING, Section, setting
 from runtime.errors import Problem
 
 FILE_KINDS = ("csv", "parquet")
+
+_WARNINGS = sorted(check for check, severity in CHECKS.items() if severity is Severity.WARN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +139,7 @@ class ConformanceSettings(Section):
     partial_ok: bool = setting(k.flag(), default=False)
     """Whether flags are reported beside the answer where they would raise otherwise."""
 
-    accept_warnings: tuple[str, ...] = setting(k.many(k.text("the id of a check")), ())
+    accept_warnings: tuple[str, ...] = setting(k.many(k.choice(*_WARNINGS)), ())
     """Checks whose warnings do not raise."""
 
 
@@ -154,7 +157,8 @@ class SourceSettings(Section):
     """Of files: a file, a folder with one file a symbol, or a pattern with `{symbol}` in it."""
 
     columns: Mapping[str, str] = setting(
-        k.table(k.choice("ts", "open", "high", "low", "close", "volume"), k.text()), {}
+        k.table(k.choice("ts", "open", "high", "low", "close", "volume"), k.text("text", "(?s).*")),
+        {},
     )
     """Of files: our names to theirs; a column that is not listed has our name."""
 
