@@ -1,0 +1,232 @@
+"""The lease service inside the process that uses it: the machine, a clock, and waiting."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from random import Random
+
+from coordinator import machine
+from coordinator.errors import CommandRefusedError, LeaseLostError, SessionLostError
+from coordinator.lease import HeldLease, LeaseFailure, check_ttl_ms, held
+from coordinator.machine import Code, JobSpec, JobState, MachineConfig, Reply
+from runtime.clock import Clock
+
+
+class LocalCoordinator:
+    """A `LeaseClient` over one machine in memory; what it knows ends with the process.
+
+    Not for several processes, nor for several threads.
+    """
+
+    def __init__(
+        self, clock: Clock, epoch: int, rng: Random, config: MachineConfig | None = None
+    ) -> None:
+        """Start an empty machine.
+
+        Args:
+            clock: Measures the time between commands; wall time is not read.
+            epoch: Above the epoch of every token that may still be around.
+            rng: Draws the random part of waits.
+            config: Lives, retries, limits.
+        """
+        config = config or MachineConfig()
+        check_ttl_ms(config.lease_ttl_ms)
+        self._clock = clock
+        self._rng = rng
+        self._state = machine.initial(epoch, config)
+        self._told_ms = self._now_ms()
+        self._changed = asyncio.Condition()
+        self._changes = 0
+
+    @property
+    def state(self) -> machine.State:
+        """The machine's state, for whoever wants to look."""
+        return self._state
+
+    async def open_session(self, session_id: str, ttl_ms: int) -> None:
+        """Say that a worker lives, for `ttl_ms` from now.
+
+        Raises:
+            CommandRefusedError: A value is not allowed.
+        """
+        _obeyed(
+            await self._apply(
+                machine.OpenSession(
+                    session_id=session_id, ttl_ms=ttl_ms, elapsed_ms=self._elapsed_ms()
+                )
+            )
+        )
+
+    async def keep_session(self, session_id: str) -> None:
+        """Say that the worker still lives.
+
+        Raises:
+            SessionLostError: It has been silent for too long.
+        """
+        command = machine.KeepSession(session_id=session_id, elapsed_ms=self._elapsed_ms())
+        _in_session(await self._apply(command), session_id)
+
+    async def close_session(self, session_id: str) -> None:
+        """Give back all leases of a worker that goes; a session that is gone already is fine."""
+        await self._apply(
+            machine.CloseSession(session_id=session_id, elapsed_ms=self._elapsed_ms())
+        )
+
+    async def submit_job(self, spec: JobSpec) -> JobState:
+        """Ask for a range; asking again with the same id and values changes nothing.
+
+        Raises:
+            CommandRefusedError: A value is not allowed, a limit is reached, or the id belongs
+                to another job.
+        """
+        command = machine.SubmitJob(spec=spec, elapsed_ms=self._elapsed_ms())
+        return _job(_obeyed(await self._apply(command)))
+
+    async def cancel_job(self, job_id: str) -> None:
+        """Take a job back, finished or not: what no other job wants ends. Unknown is fine."""
+        await self._apply(machine.CancelJob(job_id=job_id, elapsed_ms=self._elapsed_ms()))
+
+    async def job(self, job_id: str) -> JobState | None:
+        """Return how far a job is; None when it is not known."""
+        command = machine.QueryJob(job_id=job_id, elapsed_ms=self._elapsed_ms())
+        reply = await self._apply(command)
+        return None if reply.code is Code.UNKNOWN_JOB else _job(_obeyed(reply))
+
+    async def acquire(
+        self, session_id: str, limit: int, wait_s: float = 0.0
+    ) -> tuple[HeldLease, ...]:
+        """Take up to `limit` windows, waiting up to `wait_s` for the first.
+
+        Raises:
+            SessionLostError: The session has expired.
+        """
+        until_s = self._clock.monotonic() + wait_s
+        while True:
+            asked_s = self._clock.monotonic()
+            before = self._state
+            reply = await self._apply(
+                machine.Acquire(session_id=session_id, limit=limit, elapsed_ms=self._elapsed_ms())
+            )
+            _in_session(reply, session_id)
+            seen = self._changes
+            left_s = until_s - self._clock.monotonic()
+            if reply.leases or left_s <= 0:
+                ttl_ms = before.config.lease_ttl_ms
+                return tuple(held(lease, ttl_ms, asked_s) for lease in reply.leases)
+            due_s = left_s if reply.wait_ms is None else (reply.wait_ms + 1) / 1_000
+            await self._until_changed(seen, min(left_s, due_s))
+
+    async def renew(self, lease: HeldLease) -> HeldLease:
+        """Return the lease with another life.
+
+        Raises:
+            LeaseLostError: It is no longer in force.
+        """
+        asked_s = self._clock.monotonic()
+        command = machine.Renew(
+            session_id=lease.session_id, token=lease.token, elapsed_ms=self._elapsed_ms()
+        )
+        _in_force(await self._apply(command), lease)
+        return replace(lease, asked_s=asked_s)
+
+    async def complete(self, lease: HeldLease) -> None:
+        """Tell that the verdict on the window's chunk is committed.
+
+        Raises:
+            LeaseLostError: It is no longer in force; nothing was changed.
+        """
+        command = machine.Complete(
+            session_id=lease.session_id, token=lease.token, elapsed_ms=self._elapsed_ms()
+        )
+        _in_force(await self._apply(command), lease)
+
+    async def fail(self, lease: HeldLease, failure: LeaseFailure) -> bool:
+        """Tell that the window could not be fetched; return whether it will be tried again.
+
+        Raises:
+            LeaseLostError: The lease is no longer in force; nothing was changed.
+        """
+        command = machine.Fail(
+            session_id=lease.session_id,
+            token=lease.token,
+            error_class=failure.error_class,
+            message=failure.message,
+            retriable=failure.retriable,
+            rate_limited=failure.rate_limited,
+            retry_after_ms=int(failure.retry_after_s * 1_000),
+            chance_ppm=int(self._rng.random() * machine.PPM),
+            chunk_partition=failure.chunk_partition,
+            chunk_offset=failure.chunk_offset,
+            elapsed_ms=self._elapsed_ms(),
+        )
+        return _in_force(await self._apply(command), lease).code is Code.RETRY_LATER
+
+    async def release(self, lease: HeldLease) -> None:
+        """Give a window back untried; a lease that has ended already is fine."""
+        await self._apply(
+            machine.Release(
+                session_id=lease.session_id, token=lease.token, elapsed_ms=self._elapsed_ms()
+            )
+        )
+
+    async def _apply(self, command: machine.AnyCommand) -> Reply:
+        applied = machine.apply(self._state, command)
+        self._state = applied.state
+        if applied.events or not isinstance(command, machine.Acquire):
+            self._changes += 1
+            async with self._changed:
+                self._changed.notify_all()
+        return applied.reply
+
+    async def _until_changed(self, seen: int, seconds: float) -> None:
+        """Return when another command may have put something into the queue, or time is up."""
+        change = asyncio.ensure_future(self._change_after(seen))
+        alarm = asyncio.ensure_future(self._clock.sleep(seconds))
+        try:
+            await asyncio.wait((change, alarm), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            change.cancel()
+            alarm.cancel()
+            await asyncio.wait((change, alarm))
+
+    async def _change_after(self, seen: int) -> None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._changes != seen)
+
+    def _now_ms(self) -> int:
+        return int(self._clock.monotonic() * 1_000)
+
+    def _elapsed_ms(self) -> int:
+        now_ms = self._now_ms()
+        elapsed_ms, self._told_ms = now_ms - self._told_ms, now_ms
+        return elapsed_ms
+
+
+def _obeyed(reply: Reply) -> Reply:
+    if reply.code is not Code.OK:
+        raise CommandRefusedError(reply.code.value, reply.message)
+    return reply
+
+
+def _job(reply: Reply) -> JobState:
+    assert reply.job is not None  # noqa: S101  # every OK about a job carries it
+    return reply.job
+
+
+def _in_session(reply: Reply, session_id: str) -> None:
+    if reply.code is Code.UNKNOWN_SESSION:
+        raise SessionLostError(session_id)
+    _obeyed(reply)
+
+
+_NOT_HELD: Mapping[Code, str] = {
+    Code.LATE: "",
+    Code.UNKNOWN_TOKEN: "nobody remembers it",
+    Code.NOT_YOURS: "another session holds it",
+}
+
+
+def _in_force(reply: Reply, lease: HeldLease) -> Reply:
+    if reply.code in _NOT_HELD:
+        raise LeaseLostError(lease.token, reply.end, _NOT_HELD[reply.code])
+    return reply

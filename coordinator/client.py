@@ -1,0 +1,113 @@
+"""How leases are asked for: the protocol, what it passes, and the client in one process.
+
+This module is all that other rooms see of the coordinator. A holder counts the life of its
+lease from *before* it asked, so that it stops before the service would give the window away,
+however long the answer was under way.
+"""
+
+from typing import Protocol
+
+from coordinator._local import LocalCoordinator
+from coordinator.errors import (
+    CommandRefusedError,
+    CoordinatorError,
+    CoordinatorUnavailableError,
+    LeaseLostError,
+    SessionLostError,
+)
+from coordinator.lease import HeldLease, LeaseFailure, check_ttl_ms
+from coordinator.machine.values import (
+    PRIORITY_MAX,
+    Failure,
+    JobSpec,
+    JobState,
+    LeaseEnd,
+    MachineConfig,
+    SeriesLane,
+    epoch_of,
+    token_of,
+)
+
+__all__ = [
+    "PRIORITY_MAX",
+    "CommandRefusedError",
+    "CoordinatorError",
+    "CoordinatorUnavailableError",
+    "Failure",
+    "HeldLease",
+    "JobSpec",
+    "JobState",
+    "LeaseClient",
+    "LeaseEnd",
+    "LeaseFailure",
+    "LeaseLostError",
+    "LocalCoordinator",
+    "MachineConfig",
+    "SeriesLane",
+    "SessionLostError",
+    "check_ttl_ms",
+    "epoch_of",
+    "token_of",
+]
+
+
+class LeaseClient(Protocol):
+    """What a worker asks of the lease service.
+
+    Every call may raise `CoordinatorUnavailableError`: the service is down, which is not the
+    same as a lease that somebody else holds. The outcome is then unknown; each call may be
+    repeated.
+    """
+
+    async def open_session(self, session_id: str, ttl_ms: int) -> None:
+        """Say that a worker lives, for `ttl_ms` from now."""
+        ...
+
+    async def keep_session(self, session_id: str) -> None:
+        """Say that it still lives; `SessionLostError` when it has been silent for too long."""
+        ...
+
+    async def close_session(self, session_id: str) -> None:
+        """Give back all leases of a worker that goes."""
+        ...
+
+    async def submit_job(self, spec: JobSpec) -> JobState:
+        """Ask for a range; asking again with the same id and values changes nothing."""
+        ...
+
+    async def cancel_job(self, job_id: str) -> None:
+        """Take a job back, finished or not: what no other job wants ends.
+
+        Who submits a job takes it back when nobody waits for it any more. Until then the
+        service remembers what was fetched for it.
+        """
+        ...
+
+    async def job(self, job_id: str) -> JobState | None:
+        """Return how far a job is; None when it is not known."""
+        ...
+
+    async def acquire(
+        self, session_id: str, limit: int, wait_s: float = 0.0
+    ) -> tuple[HeldLease, ...]:
+        """Take up to `limit` windows, waiting up to `wait_s` for the first."""
+        ...
+
+    async def renew(self, lease: HeldLease) -> HeldLease:
+        """Return the lease with another life; `LeaseLostError` when it has ended."""
+        ...
+
+    async def complete(self, lease: HeldLease) -> None:
+        """Tell that the verdict on the window's chunk is committed.
+
+        `LeaseLostError` when the lease has ended: nothing was changed.
+        """
+        ...
+
+    async def fail(self, lease: HeldLease, failure: LeaseFailure) -> bool:
+        """Tell that the window could not be fetched; return whether it will be tried again."""
+        ...
+
+    async def release(self, lease: HeldLease) -> None:
+        """Give a window back untried."""
+        ...

@@ -1,0 +1,103 @@
+"""A lease as its holder sees it: how long it may write, when to renew."""
+
+from dataclasses import dataclass
+
+from bars.errors import InvalidValueError
+from bars.window import Window
+from coordinator.machine.state import Lease
+from coordinator.machine.values import SeriesLane
+
+STOP_BEFORE_S = 5.0
+"""A holder stops at least so long before the end."""
+
+STOP_BEFORE_RATIO = 0.1
+"""And at least this share of the life before it: two clocks may differ in rate by some percent."""
+
+RENEWALS_A_LIFE = 4
+"""Renewals are due at every quarter, so three may be lost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldLease:
+    """The right to fetch one window, with its end by the holder's own clock."""
+
+    token: int
+    """Fencing token: goes with everything that is published under the lease."""
+
+    session_id: str
+    target: SeriesLane
+    window: Window
+    job_ids: tuple[str, ...]
+    """The jobs that wanted it when it was granted, in order of submission."""
+
+    attempts: int
+    """Fetches of the window that failed before."""
+
+    ttl_ms: int
+    """Life of the lease from when it was asked for."""
+
+    asked_s: float
+    """When it was asked for, or last renewed, by the holder's monotonic clock."""
+
+    @property
+    def renew_s(self) -> float:
+        """When to renew, monotonic."""
+        return self.asked_s + self.ttl_ms / 1_000 / RENEWALS_A_LIFE
+
+    @property
+    def stop_s(self) -> float:
+        """From when on nothing may be published under it, monotonic."""
+        ttl_s = self.ttl_ms / 1_000
+        return self.asked_s + ttl_s - max(STOP_BEFORE_S, ttl_s * STOP_BEFORE_RATIO)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseFailure:
+    """Why a window could not be fetched."""
+
+    error_class: str
+    """A word for programs."""
+
+    message: str = ""
+    """For people."""
+
+    retriable: bool = True
+    """False: give the window up at once."""
+
+    rate_limited: bool = False
+    """The source asked for a pause: counts as no attempt."""
+
+    retry_after_s: float = 0.0
+    """The pause it asked for."""
+
+    chunk_partition: int = -1
+    """Where the chunk stands that was published for it, -1 without one."""
+
+    chunk_offset: int = -1
+    """The same."""
+
+
+def held(lease: Lease, ttl_ms: int, asked_s: float) -> HeldLease:
+    """Return a grant as its holder sees it."""
+    return HeldLease(
+        token=lease.token,
+        session_id=lease.session_id,
+        target=lease.target,
+        window=lease.window,
+        job_ids=lease.job_ids,
+        attempts=lease.attempts,
+        ttl_ms=ttl_ms,
+        asked_s=asked_s,
+    )
+
+
+def check_ttl_ms(ttl_ms: int, field: str = "lease_ttl_ms") -> int:
+    """Return a life that leaves its holder time to write.
+
+    Raises:
+        InvalidValueError: It is no longer than the time that a holder stops before its end.
+    """
+    least = int(STOP_BEFORE_S * 1_000)
+    if ttl_ms <= least:
+        raise InvalidValueError(field, ttl_ms, f"above {least}: holders stop so long before it")
+    return ttl_ms

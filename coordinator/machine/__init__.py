@@ -1,0 +1,102 @@
+"""The lease machine: sessions, jobs, windows, leases, and `apply`, which moves them.
+
+Pure and deterministic: no clock, no chance, no exceptions; time and random parts come in as data
+on the commands, refusals go out as replies. Whatever runs it (one process, a replicated log)
+only has to hand it the same commands in the same order.
+
+Decided here, and shown by the tests:
+
+* A job's windows are cut from its ranges when they are granted, never before. A window that was
+  never tried is no state.
+* A window belongs to every job that wants a part of it, and ends when the last of them goes.
+* A job that refetches wants fetches that *began* after it was submitted: it never shares a
+  window that was being fetched already, but waits for that lease to end and takes its own.
+* A lease that expires, or whose session does, counts as an attempt. One that is given back, and
+  one that the source asked to pause, does not.
+* What is given up is given up for the jobs of that moment. A job that is submitted later tries
+  again.
+* A holder that comes late is told how its lease ended. Nothing else happens.
+
+Does not live here: what the ledger covers (it comes in with a job), waiting, transport.
+"""
+
+from coordinator.machine._apply import Applied, apply
+from coordinator.machine.commands import (
+    Acquire,
+    AnyCommand,
+    CancelJob,
+    CloseSession,
+    Command,
+    Complete,
+    Fail,
+    KeepSession,
+    OpenSession,
+    QueryJob,
+    Release,
+    Renew,
+    SubmitJob,
+    Tick,
+)
+from coordinator.machine.replies import (
+    Code,
+    Event,
+    JobFinished,
+    LeaseEnded,
+    LeaseGranted,
+    Reply,
+    SessionEnded,
+    WindowDone,
+    WindowFailed,
+)
+from coordinator.machine.state import Lease, State, initial
+from coordinator.machine.values import (
+    PPM,
+    Failure,
+    JobSpec,
+    JobState,
+    LeaseEnd,
+    MachineConfig,
+    SeriesLane,
+    epoch_of,
+    token_of,
+)
+
+__all__ = [
+    "PPM",
+    "Acquire",
+    "AnyCommand",
+    "Applied",
+    "CancelJob",
+    "CloseSession",
+    "Code",
+    "Command",
+    "Complete",
+    "Event",
+    "Fail",
+    "Failure",
+    "JobFinished",
+    "JobSpec",
+    "JobState",
+    "KeepSession",
+    "Lease",
+    "LeaseEnd",
+    "LeaseEnded",
+    "LeaseGranted",
+    "MachineConfig",
+    "OpenSession",
+    "QueryJob",
+    "Release",
+    "Renew",
+    "Reply",
+    "SeriesLane",
+    "SessionEnded",
+    "State",
+    "SubmitJob",
+    "Tick",
+    "WindowDone",
+    "WindowFailed",
+    "apply",
+    "epoch_of",
+    "initial",
+    "token_of",
+]
