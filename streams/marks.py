@@ -1,0 +1,56 @@
+"""Following the VisibleMark of a partition."""
+
+import asyncio
+
+from avro_schemas import VisibleMark
+from runtime import KafkaSettings
+from topics import Codec, KafkaUnavailableError, RawMessage, Reader, Topic
+
+_POLL_S = 1.0
+_POLLS_MAX = 120
+"""Polls without an end in sight; each waits for records at most `_POLL_S`."""
+
+
+class MarkReader:
+    """The newest mark of one partition, asked for as often as one likes."""
+
+    def __init__(self, kafka: KafkaSettings, topic: Topic, partition: int, codec: Codec) -> None:
+        self._topic = topic
+        self._partition = partition
+        self._codec = codec
+        self._reader = Reader(kafka, topic.name, partition)
+        self._mark = VisibleMark(partition=partition, history_offset=0)
+
+    async def read(self) -> VisibleMark:
+        """Return the newest mark that is committed now; one of 0 while there is none.
+
+        Raises:
+            KafkaUnavailableError: No broker answered in time.
+            RegistryUnavailableError: The registry did not.
+        """
+        newest = await asyncio.to_thread(self._newest)
+        if newest is not None and newest.value is not None:
+            mark = await self._codec.decode(self._topic, newest.value)
+            if isinstance(mark, VisibleMark):
+                self._mark = mark
+        return self._mark
+
+    def _newest(self) -> RawMessage | None:
+        """Return the last record that came since the last call, None without one."""
+        if self._reader.position < 0:
+            self._reader.seek(self._reader.low())
+        end = self._reader.end()
+        newest = None
+        for _ in range(_POLLS_MAX):
+            if self._reader.position >= end:
+                return newest
+            for message in self._reader.poll(_POLL_S):
+                newest = message
+        raise KafkaUnavailableError(
+            f"mark of partition {self._partition}",
+            f"stood at {self._reader.position} of {end} for {_POLLS_MAX * _POLL_S:.0f} s",
+        )
+
+    async def close(self) -> None:
+        """End the reader."""
+        await asyncio.to_thread(self._reader.close)

@@ -1,0 +1,125 @@
+"""Three stages side by side: gather records, write them, prove and tell.
+
+While one flush is waited for and read back, the next is being written and the one after that is
+being gathered. Each stage holds a bounded amount, and the order of records never changes. What
+was written meanwhile is proved together: one wait and one reading for up to `PROVED_TOGETHER`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+from bars.errors import SeamlessError
+from runtime.log import logger
+from store import StoreUnavailableError, SuspendedTableError
+from streams.errors import StoppedError, TableSuspendedError
+from streams.materialize.batch import Batch, Collector, Item
+from streams.materialize.partition import Office, Partition
+from streams.materialize.prove import Prover
+
+PROVED_TOGETHER = 2
+"""Flushes that are waited for and read back at once."""
+
+Done = Callable[[Sequence[Item], bool], Awaitable[None]]
+"""Told of records that are through: durable, or let go because the process stops."""
+
+_log = logger(__name__)
+
+
+class Flow:
+    """Takes history records in and tells when they are durable."""
+
+    def __init__(
+        self, office: Office, prover: Prover, partitions: Mapping[int, Partition], done: Done
+    ) -> None:
+        """Make the stages; `write_all` and `prove_all` run them.
+
+        Args:
+            office: What the process shares.
+            prover: Does the work on the store.
+            partitions: Those of this process, by number; changes while this runs.
+            done: Told of records that are through.
+        """
+        self._office = office
+        self._prover = prover
+        self._partitions = partitions
+        self._done = done
+        self._collector = Collector(office.settings.materialize, office.clock)
+        self._written: asyncio.Queue[tuple[Batch, frozenset[str]]] = asyncio.Queue(1)
+
+    async def put(self, item: Item) -> None:
+        """Take a record in; waits while the stages are full."""
+        await self._collector.put(item)
+
+    async def write_all(self) -> None:
+        """Write batch after batch, without end."""
+        while True:
+            batch = await self._collector.take()
+            try:
+                tables = await self._write(batch)
+            except StoppedError as stopped:
+                await self._let_go(batch.items, stopped)
+            else:
+                await self._written.put((batch, tables))
+
+    async def _write(self, batch: Batch) -> frozenset[str]:
+        async def attempt() -> frozenset[str]:
+            return await asyncio.to_thread(self._prover.write, batch.items)
+
+        return await self._office.patience.until_done("store_write", attempt)
+
+    async def prove_all(self) -> None:
+        """Prove and tell what was written, without end."""
+        while True:
+            group = [await self._written.get()]
+            while len(group) < PROVED_TOGETHER and not self._written.empty():
+                group.append(self._written.get_nowait())
+            items = [item for batch, _ in group for item in batch.items]
+            tables = frozenset().union(*(tables for _, tables in group))
+            try:
+                await self._settle(items, tables)
+            except StoppedError as stopped:
+                await self._let_go(items, stopped)
+            else:
+                since_s = group[0][0].since_s
+                self._tell(items, self._office.clock.monotonic() - since_s)
+                await self._done(items, True)
+
+    async def _settle(self, items: Sequence[Item], tables: frozenset[str]) -> None:
+        written: frozenset[str] | None = tables
+
+        async def attempt() -> None:
+            nonlocal written
+            try:
+                if written is None:  # what became of the rows is not known
+                    written = await asyncio.to_thread(self._prover.write, items)
+                await asyncio.to_thread(self._prover.prove, items, written)
+                await asyncio.to_thread(self._prover.enter, items, self._reached(items))
+            except StoreUnavailableError:
+                written = None
+                raise
+            except SuspendedTableError as error:
+                self._office.metrics.store_suspended.set(1)
+                _log.error("store_suspended", table=error.table, reason=error.reason)
+                raise TableSuspendedError(error.table) from error
+            self._office.metrics.store_suspended.set(0)
+
+        await self._office.patience.until_done("store", attempt)
+        by_partition: dict[int, list[Item]] = {}
+        for item in items:
+            by_partition.setdefault(item.message.partition, []).append(item)
+        await asyncio.gather(*(self._partitions[p].tell(own) for p, own in by_partition.items()))
+
+    def _reached(self, items: Iterable[Item]) -> dict[int, int]:
+        partitions = {item.message.partition for item in items}
+        return {p: self._partitions[p].ledgered for p in partitions}
+
+    def _tell(self, items: Sequence[Item], seconds: float) -> None:
+        rows = sum(len(item.stored.rows.bars) for item in items if item.stored is not None)
+        self._office.metrics.bars_stored.add(rows)
+        self._office.metrics.flush_seconds.observe(seconds)
+        _log.info("stored", records=len(items), rows=rows, seconds=round(seconds, 3))
+
+    async def _let_go(self, items: Sequence[Item], error: SeamlessError) -> None:
+        """The process stops: what is not proved will be read again by whoever comes next."""
+        _log.info("let_go", records=len(items), reason=str(error))
+        await self._done(items, False)
