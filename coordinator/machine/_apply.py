@@ -209,7 +209,8 @@ def _acquire(draft: Draft, command: c.Acquire) -> Reply:
         for job in takers:
             draft.jobs.put(job.spec.job_id, replace(job, served_ms=draft.clock_ms))
         granted.append(lease)
-    return Reply(code=Code.OK, leases=tuple(granted), wait_ms=wait_ms(draft))
+    due_ms = None if granted else wait_ms(draft)
+    return Reply(code=Code.OK, leases=tuple(granted), wait_ms=due_ms)
 
 
 def _put_in_force(draft: Draft, lane: Lane, lease: Lease) -> None:

@@ -3,27 +3,32 @@
 Within a job the oldest window comes first, and one that is due again before a new one.
 """
 
+import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from bars.window import Window, subtract
 from coordinator.machine._draft import Draft
 from coordinator.machine._windows import overlaps, wanted_parts, wants
 from coordinator.machine.state import NEVER_MS, Job, Lane
 
+Place: TypeAlias = tuple[int, int, int, str]
+"""Minus the aged priority, last grant and job index of a lane, and its key: the least is next."""
 
-@dataclass(frozen=True, slots=True, order=True)
+
+@dataclass(frozen=True, slots=True)
 class Head:
-    """The window that a lane would be granted; the least one is served first."""
+    """The window that a lane would be granted."""
 
-    class_down: int
-    """Minus the priority, aged."""
-
-    last_grant: int
-    index: int
-    lane_key: str
+    place: Place
     window: Window
     attempts: int
+
+    @property
+    def lane_key(self) -> str:
+        """The lane."""
+        return self.place[-1]
 
 
 def head(draft: Draft, lane: Lane) -> Head | None:
@@ -37,26 +42,31 @@ def head(draft: Draft, lane: Lane) -> Head | None:
         found = _due_again(draft, lane, job) or _cut(draft, lane, job, jobs)
         if found is not None:
             window, attempts = found
-            return Head(
-                class_down=-_aged_priority(draft, job),
-                last_grant=lane.last_grant,
-                index=job.index,
-                lane_key=lane.target.key,
-                window=window,
-                attempts=attempts,
-            )
+            place = (-_aged_priority(draft, job), lane.last_grant, job.index, lane.target.key)
+            return Head(place, window, attempts)
     return None
 
 
 def grants(draft: Draft, limit: int) -> Iterator[Head]:
-    """Yield up to `limit` windows in order; the caller grants each before it asks for the next."""
-    heads = {key: head(draft, lane) for key, lane in draft.lanes.now.items()}
-    for _ in range(limit):
-        first = min((h for h in heads.values() if h is not None), default=None)
-        if first is None:
-            return
-        yield first
-        heads[first.lane_key] = head(draft, draft.lanes[first.lane_key])
+    """Yield up to `limit` windows in order; the caller grants each before it asks for the next.
+
+    A lane's head is only looked for when the lane may be next: a cheap bound decides that, so
+    a grant does not cost the work of all lanes.
+    """
+    queue = [_bound(draft, lane) for lane in draft.lanes.values()]
+    heapq.heapify(queue)
+    granted = 0
+    while queue and granted < limit:
+        place, found = heapq.heappop(queue)
+        lane = draft.lanes[place[-1]]
+        if found is None:
+            found = head(draft, lane)
+            if found is not None:
+                heapq.heappush(queue, (found.place, found))
+            continue
+        yield found
+        granted += 1
+        heapq.heappush(queue, _bound(draft, draft.lanes[lane.target.key]))
 
 
 def wait_ms(draft: Draft) -> int | None:
@@ -70,6 +80,13 @@ def wait_ms(draft: Draft) -> int | None:
     if draft.next_expiry_ms < NEVER_MS:
         due.append(draft.next_expiry_ms)
     return max(0, min(due) - draft.clock_ms) if due else None
+
+
+def _bound(draft: Draft, lane: Lane) -> tuple[Place, Head | None]:
+    """Return a place in the queue that the lane's head is not before."""
+    jobs = draft.jobs_of(lane)
+    class_down = -max(_aged_priority(draft, job) for job in jobs)
+    return (class_down, lane.last_grant, jobs[0].index, lane.target.key), None
 
 
 def _aged_priority(draft: Draft, job: Job) -> int:

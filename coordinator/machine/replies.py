@@ -54,7 +54,7 @@ class Reply:
     job: JobState | None = None
     end: LeaseEnd | None = None
     wait_ms: int | None = None
-    """Acquire, when something is due by time alone: how long until then."""
+    """Acquire, when nothing was granted but something is due by time alone: how long until then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
