@@ -14,7 +14,7 @@ from bars.conformance import CHECKS, Severity
 from bars.series import Series
 from bars.window import Grid
 from runtime import _kinds as k
-from runtime._section import MISSING, Section, setting
+from runtime._section import MISSING, Section, setting, shown
 from runtime.errors import Problem
 
 FILE_KINDS = ("csv", "parquet")
@@ -193,7 +193,8 @@ class SourceSettings(Section):
             yield Problem(needed, MISSING, f"given for kind {self.kind}")
         for name in sorted(useless - {"timezone"}):
             if getattr(self, name):
-                yield Problem(name, getattr(self, name), f"left out for kind {self.kind}")
+                found = shown(getattr(self, name), secret=name == "options")
+                yield Problem(name, found, f"left out for kind {self.kind}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
