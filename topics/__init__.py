@@ -38,7 +38,7 @@ from topics.errors import (
     UnwritableRecordError,
 )
 from topics.fenced import FencedProducer, Offsets
-from topics.group import GroupConsumer, Places, members
+from topics.group import GroupConsumer, Member, Places, members
 from topics.history import (
     Cut,
     Snapshot,
@@ -46,6 +46,7 @@ from topics.history import (
     latest_by_key,
     low_watermark,
     read_latest_by_key,
+    scan,
     snapshot,
 )
 from topics.keys import (
@@ -69,11 +70,13 @@ from topics.messages import (
 from topics.producer import Delivered, Headers, Producer
 from topics.reader import Reader
 from topics.registry import Registry
+from topics.tail import Bounds, Place, Tail, bounds
 
 __all__ = [
     "CHUNK_BARS_MAX",
     "VALUE_BYTES_MAX",
     "AbortedTransactionError",
+    "Bounds",
     "Catalogue",
     "Change",
     "Codec",
@@ -90,12 +93,14 @@ __all__ = [
     "IncompatibleSchemaError",
     "KafkaRefusedError",
     "KafkaUnavailableError",
+    "Member",
     "NotAvroError",
     "NotOwnerError",
     "NotRegisteredError",
     "OffsetGoneError",
     "Offsets",
     "PartitionCountError",
+    "Place",
     "Places",
     "Producer",
     "ProducerFullError",
@@ -106,6 +111,7 @@ __all__ = [
     "RegistryUnavailableError",
     "SchemaMismatchError",
     "Snapshot",
+    "Tail",
     "Topic",
     "TopicsError",
     "UncertainTransactionError",
@@ -114,6 +120,7 @@ __all__ = [
     "UnwritableRecordError",
     "WatermarkKey",
     "apply",
+    "bounds",
     "check",
     "committed",
     "consumer_config",
@@ -129,6 +136,7 @@ __all__ = [
     "producer_config",
     "read_latest_by_key",
     "report_key",
+    "scan",
     "schema_id_of",
     "series_key",
     "snapshot",

@@ -18,6 +18,9 @@ Reader: TypeAlias = Callable[[bytes, int], tuple[Any, int]]
 
 VARINT_BYTES_MAX = 10
 _DOUBLE = struct.Struct("<d")
+_MORE = np.uint8(0x80)  # set in each byte of a number but its last
+_LOW = np.uint8(0x7F)
+_WEIGHTS = np.array([1 << (7 * k) for k in range(VARINT_BYTES_MAX - 1)], np.uint64)
 _LAST_BYTE_MAX = 1  # the tenth byte holds the 64th bit and nothing above it
 _INT_MIN, _INT_MAX = -(2**31), 2**31 - 1
 
@@ -43,31 +46,41 @@ def read_long(buf: bytes, pos: int) -> tuple[int, int]:
 
 
 def read_longs(buf: bytes, pos: int, count: int) -> tuple[NDArray[np.int64], int]:
-    """Return `count` zigzag varints from `pos` on and the position after them."""
+    """Return `count` zigzag varints, at least one, from `pos` on and the position after them."""
     window = np.frombuffer(buf, np.uint8, min(len(buf) - pos, count * VARINT_BYTES_MAX), pos)
-    ends = np.flatnonzero(window < 0x80)[:count]  # noqa: PLR2004 - a number's last byte
+    ends = np.flatnonzero(window < _MORE)[:count]
     if ends.size < count:
         raise MalformedError(f"{count} numbers at byte {pos}: the bytes end before")
-    lengths = np.diff(ends, prepend=-1)
+    size = int(ends[-1]) + 1
+    each = int(ends[0]) + 1
+    if size == each * count and each < VARINT_BYTES_MAX:
+        table = window[:size].reshape(count, each)
+        if bool((table[:, -1] < _MORE).all()):  # all of one length, as open times nearly always are
+            return _unzigzag((table & _LOW) @ _WEIGHTS[:each]), pos + size
+    return _unzigzag(_ragged(window, ends, pos)), pos + size
+
+
+def _ragged(window: NDArray[np.uint8], ends: NDArray[np.intp], pos: int) -> NDArray[np.uint64]:
+    """Return the numbers, zigzag still, that end at `ends` and may differ in length."""
+    starts = np.empty_like(ends)
+    starts[0] = 0
+    starts[1:] = ends[:-1] + 1
+    lengths = ends - starts + 1
     longest = int(lengths.max())
-    starts = ends - lengths + 1
     if longest > VARINT_BYTES_MAX or (
         longest == VARINT_BYTES_MAX
         and bool((window[ends[lengths == VARINT_BYTES_MAX]] > _LAST_BYTE_MAX).any())
     ):
-        raise MalformedError(f"{count} numbers at byte {pos}: one has more than 64 bits")
-    size = int(ends[-1]) + 1
-    raw = np.zeros(count, np.uint64)
-    if size == longest * count:
-        for k, column in enumerate(window[:size].reshape(count, longest).T):
-            raw |= (column & np.uint8(0x7F)).astype(np.uint64) << np.uint64(7 * k)
-    else:
-        for k in range(longest):
-            rows = np.flatnonzero(lengths > k)
-            part = (window[starts[rows] + k] & np.uint8(0x7F)).astype(np.uint64)
-            raw[rows] |= part << np.uint64(7 * k)
-    half = (raw >> np.uint64(1)).view(np.int64)
-    return half ^ -(raw & np.uint64(1)).view(np.int64), pos + size
+        raise MalformedError(f"a number after byte {pos} has more than 64 bits")
+    raw = np.zeros(ends.size, np.uint64)
+    for k in range(longest):
+        rows = np.flatnonzero(lengths > k)
+        raw[rows] |= (window[starts[rows] + k] & _LOW).astype(np.uint64) << np.uint64(7 * k)
+    return raw
+
+
+def _unzigzag(raw: NDArray[np.uint64]) -> NDArray[np.int64]:
+    return (raw >> np.uint64(1)).view(np.int64) ^ -(raw & np.uint64(1)).view(np.int64)
 
 
 def _read_int(buf: bytes, pos: int) -> tuple[int, int]:

@@ -19,8 +19,9 @@ Writer: TypeAlias = Callable[[bytearray, Any], None]
 
 _DOUBLE = struct.Struct("<d")
 _BITS = {"int": 32, "long": 64}
-# From how large a number on it takes k + 2 bytes.
-_STEPS = np.array([1 << (7 * k) for k in range(1, 10)], np.uint64)
+_SHIFTS = np.arange(0, 63, 7, dtype=np.uint64)
+_LOW = np.uint64(0x7F)
+_MORE = np.uint8(0x80)
 
 
 def write_long(out: bytearray, value: int) -> None:
@@ -33,18 +34,21 @@ def write_long(out: bytearray, value: int) -> None:
 
 
 def write_longs(out: bytearray, values: NDArray[np.int64]) -> None:
-    """Append a zigzag varint for each value."""
+    """Append a zigzag varint for each value, of which there is at least one."""
     raw = ((values << 1) ^ (values >> 63)).view(np.uint64)
-    lengths = np.searchsorted(_STEPS, raw, side="right") + 1
-    ends = np.cumsum(lengths)
-    starts = ends - lengths
-    encoded = np.empty(int(ends[-1]), np.uint8)
-    for k in range(int(lengths.max())):
-        rows = np.flatnonzero(lengths > k)
-        more = np.where(lengths[rows] > k + 1, 0x80, 0).astype(np.uint8)
-        low = ((raw[rows] >> np.uint64(7 * k)) & np.uint64(0x7F)).astype(np.uint8)
-        encoded[starts[rows] + k] = low | more
-    out += encoded.tobytes()
+    each = _length(int(raw.max()))
+    if each <= len(_SHIFTS) and _length(int(raw.min())) == each:
+        table = ((raw[:, None] >> _SHIFTS[:each]) & _LOW).astype(np.uint8)
+        table[:, :-1] |= _MORE
+        out += table.tobytes()
+        return
+    for value in values.tolist():
+        write_long(out, value)
+
+
+def _length(raw: int) -> int:
+    """Return how many bytes a number takes."""
+    return max(1, -(-raw.bit_length() // 7))
 
 
 def _integer(path: str, bits: int) -> Writer:

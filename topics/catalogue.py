@@ -4,6 +4,7 @@ A topic that is not here does not exist. Names are `<prefix><name>.v1`; every to
 number of partitions, so a series has the same partition number wherever it goes.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 
@@ -54,6 +55,12 @@ class Topic:
 
     config: Mapping[str, str] = field(default_factory=dict)
     """Settings that differ from the broker's defaults, or must not be left to them."""
+
+    schema_text: str = field(init=False, repr=False, compare=False)
+    """The schema as JSON; what is compiled from it is kept under it."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "schema_text", json.dumps(self.schema, sort_keys=True))
 
     @property
     def subject(self) -> str:

@@ -21,6 +21,9 @@ T = TypeVar("T")
 CALL_TIMEOUT_S = 30.0
 """How long a call waits for brokers before it says that they are not there."""
 
+ABSENT_S = 5.0
+"""How long a topic that was just made may take to be known everywhere."""
+
 _LARGEST_VALUE = 64 * 1_048_576
 """Counted before compression: a dead letter must take whatever its own topic took compressed."""
 
@@ -132,14 +135,15 @@ def insist(
         KafkaUnavailableError: The budget is used up.
         KafkaRefusedError: The error will not pass.
     """
-    until = time.monotonic() + budget_s
+    began = time.monotonic()
     for pause_s in _PAUSES:
+        left_s = began + budget_s - time.monotonic()
         try:
-            return call(max(0.1, until - time.monotonic()))
+            return call(max(0.1, left_s))
         except KafkaException as raised:
             error = raised.args[0]
-            may_pass = is_transient(error) or is_absent(error)
-            if not may_pass or time.monotonic() + pause_s >= until:
+            patience_s = budget_s if is_transient(error) else is_absent(error) * ABSENT_S
+            if time.monotonic() - began + pause_s >= min(budget_s, patience_s):
                 raise wrapped(action, error, errors.last if errors else "") from raised
         time.sleep(pause_s)
     raise AssertionError("the pauses never end")

@@ -1,7 +1,7 @@
 """A member of a consumer group that commits what its owner says, and nothing else."""
 
 from collections.abc import Callable, Mapping
-from typing import Self
+from typing import NamedTuple, Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -24,6 +24,19 @@ from topics.reader import POLL_RECORDS, raw_message
 
 Places = tuple[tuple[str, int], ...]
 """Partitions: (topic, partition)."""
+
+
+class Member(NamedTuple):
+    """A process in a consumer group."""
+
+    member_id: str
+    """Unique, given by the broker."""
+
+    client_id: str
+    """What the process calls itself."""
+
+    host: str
+    """Where it connects from."""
 
 
 class GroupConsumer:
@@ -125,8 +138,19 @@ class GroupConsumer:
         )[0]
         return found.offset if found.offset >= 0 else None
 
-    def members(self) -> tuple[str, ...]:
-        """Return the ids of everybody in the group, ourselves included."""
+    def pause(self, places: Places) -> None:
+        """Return no records of these partitions until `resume`, and stay a member.
+
+        A partition that comes back from a rebalance is no longer paused.
+        """
+        self._client.pause([TopicPartition(t, p) for t, p in places if (t, p) in self._owned])
+
+    def resume(self, places: Places) -> None:
+        """Go on with partitions that were paused."""
+        self._client.resume([TopicPartition(t, p) for t, p in places if (t, p) in self._owned])
+
+    def members(self) -> tuple[Member, ...]:
+        """Return everybody in the group, ourselves included."""
         return members(self._kafka, self.group)
 
     def close(self) -> None:
@@ -169,8 +193,10 @@ def _places(places: list[TopicPartition]) -> Places:
     return tuple(sorted((place.topic, place.partition) for place in places))
 
 
-def members(kafka: KafkaSettings, group: str, timeout_s: float = CALL_TIMEOUT_S) -> tuple[str, ...]:
-    """Return the ids of a group's members; a killed one counts until its session ends.
+def members(
+    kafka: KafkaSettings, group: str, timeout_s: float = CALL_TIMEOUT_S
+) -> tuple[Member, ...]:
+    """Return a group's members; a killed one counts until its session ends.
 
     Raises:
         KafkaUnavailableError: No broker answered in time.
@@ -178,13 +204,14 @@ def members(kafka: KafkaSettings, group: str, timeout_s: float = CALL_TIMEOUT_S)
     errors = ErrorLog(group)
     admin = AdminClient(admin_config(kafka, errors))
 
-    def ask(left_s: float) -> tuple[str, ...]:
+    def ask(left_s: float) -> tuple[Member, ...]:
         answer = admin.describe_consumer_groups([group], request_timeout=left_s)[group]
         try:
-            return tuple(member.member_id for member in answer.result(left_s).members)
+            found = answer.result(left_s).members
         except KafkaException as raised:
             if raised.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
                 return ()
             raise
+        return tuple(Member(m.member_id, m.client_id, m.host) for m in found)
 
     return insist(f"members of {group}", ask, timeout_s, errors)

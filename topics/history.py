@@ -7,7 +7,7 @@ the end is taken again, and the reading goes on, until nothing has changed.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import Consumer
@@ -82,18 +82,16 @@ class Snapshot:
     """H. Who goes on from there misses nothing and sees nothing twice."""
 
 
-def snapshot(
-    reader: Reader,
-    start: int,
-    keep: Callable[[RawMessage], bool] | None = None,
-    stall_s: float = STALL_S,
-) -> Snapshot:
-    """Return the records from `start` to the end; the reader stands at the end afterwards.
+def scan(
+    reader: Reader, start: int, stall_s: float = STALL_S
+) -> Generator[list[RawMessage], None, int]:
+    """Yield the records from `start` to the end in batches, ascending by offset.
+
+    When it is over the reader stands at H; `yield from` gives H too.
 
     Args:
         reader: Of the partition.
         start: First offset wanted.
-        keep: Which records to return; None: all.
         stall_s: How long it may stand still.
 
     Raises:
@@ -103,15 +101,36 @@ def snapshot(
     cut = Cut(start, reader.end())
     if start > cut.end:
         raise OffsetGoneError(reader.topic, reader.partition, start)
-    records: list[RawMessage] = []
     going_on = True
     while going_on:
         reader.seek(cut.next)
-        for batch in _until_reached(reader, cut, stall_s):
-            records += [m for m in batch if keep is None or keep(m)]
+        yield from _until_reached(reader, cut, stall_s)
         going_on = cut.extend(reader.end())
     reader.seek(cut.end)
-    return Snapshot(tuple(records), cut.end)
+    return cut.end
+
+
+def snapshot(
+    reader: Reader,
+    start: int,
+    keep: Callable[[RawMessage], bool] | None = None,
+    stall_s: float = STALL_S,
+) -> Snapshot:
+    """Return the records from `start` to the end at once; else as `scan`.
+
+    Args:
+        reader: Of the partition.
+        start: First offset wanted.
+        keep: Which records to return; None: all.
+        stall_s: How long it may stand still.
+    """
+    records = [
+        message
+        for batch in scan(reader, start, stall_s)
+        for message in batch
+        if keep is None or keep(message)
+    ]
+    return Snapshot(tuple(records), reader.position)
 
 
 def _until_reached(reader: Reader, cut: Cut, stall_s: float) -> Iterator[list[RawMessage]]:
