@@ -2,9 +2,11 @@
 
 That package has no type information, takes a second to import, and answers relative to
 today's date unless it is given both ends: here it is imported when first needed, asked for
-whole decades, and kept.
+whole decades, and kept. Its holidays begin in 1970, as do the bars that a store can hold;
+before, it has nearly every weekday.
 """
 
+import warnings
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -77,13 +79,20 @@ def _package() -> Any:
     return exchange_calendars
 
 
+def _calendar(code: str, start: str, end: str) -> Any:
+    with warnings.catch_warnings():
+        # Its own business with the next pandas; where warnings are errors it must not stop us.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return _package().get_calendar(code, start=start, end=end)
+
+
 @lru_cache(maxsize=64)
 def _bounds(code: str) -> tuple[int, int]:
     """Return the first second that the calendar knows and the first that it does not."""
     if code not in codes():
         raise InvalidValueError("calendar", code, "an exchange code such as XNYS")
     # The limits are class attributes behind an instance; any year that every calendar has will do.
-    calendar = _package().get_calendar(code, start="2020-01-01", end="2020-12-31")
+    calendar = _calendar(code, "2020-01-01", "2020-12-31")
     low, high = calendar.bound_min(), calendar.bound_max()
     first = _midnight(date(_FIRST_YEAR, 1, 1)) if low is None else _seconds(low)
     end = _midnight(date(_AFTER_YEAR, 1, 1)) if high is None else _seconds(high) + DAY
@@ -95,10 +104,9 @@ def _decade(code: str, year: int) -> Sessions:
     first, end = _bounds(code)
     start = max(first, _midnight(date(year, 1, 1)))
     last = min(end, _midnight(date(year + _YEARS, 1, 1))) - DAY
-    package = _package()
     try:
-        calendar = package.get_calendar(code, start=_iso(start), end=_iso(last))
-    except package.errors.NoSessionsError:
+        calendar = _calendar(code, _iso(start), _iso(last))
+    except _package().errors.NoSessionsError:
         empty = np.empty(0, np.int64)
         return Sessions(empty, empty, empty)
     schedule = calendar.schedule

@@ -93,7 +93,7 @@ class Exchange:
         return _slots_of_spans(found.opens, found.closes, grid, window)
 
 
-_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +192,16 @@ def _zone(name: str) -> ZoneInfo:
 
 def _weekly_time(text: str, field: str) -> tuple[int, time]:
     """Return weekday (Monday 0) and time of `Sun 17:00`."""
-    day, _, at = text.strip().partition(" ")
+    allowed = "a weekday and a local time, such as Sun 17:00"
+    day, _, clock = text.strip().partition(" ")
+    days = [n for n, name in enumerate(_WEEKDAYS) if day.title() in (name, name[:3])]
     try:
-        return _WEEKDAYS.index(day.title()[:3]), time.fromisoformat(at.strip())
+        at = time.fromisoformat(clock.strip())
     except ValueError:
-        raise InvalidValueError(field, text, "a weekday and a time, such as Sun 17:00") from None
+        raise InvalidValueError(field, text, allowed) from None
+    if not days or at.tzinfo is not None:
+        raise InvalidValueError(field, text, allowed)
+    return days[0], at
 
 
 def _date(ts: int) -> date:
