@@ -81,13 +81,11 @@ class Ports:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return what `--ports` says: `free`, or the first of six consecutive ports.
+        """Return six consecutive ports from what a person wrote.
 
         Raises:
-            InvalidValueError: It is neither.
+            InvalidValueError: It is no number, or they would not all be ports.
         """
-        if text == "free":
-            return cls.free()
         if not (text.isascii() and text.isdigit()):
             raise InvalidValueError("ports", text, "'free' or the first of six port numbers")
         return cls.from_base(int(text))

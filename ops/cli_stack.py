@@ -1,0 +1,131 @@
+"""`seamless up`, `seamless status`, `seamless down`: the local stack from the command line.
+
+Exit codes: 0 all is well, 1 something is down or does not start, 2 what was asked for is wrong.
+"""
+
+import json
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bars.errors import InvalidValueError, SeamlessError
+from ops.stack import LocalStack, Ports, StackStatus, StateFolderError
+from runtime.errors import ConfigError
+
+EXIT_DOWN = 1
+EXIT_INPUT = 2
+
+_COLOURS = {"ready": "green", "stopped": "dim"}
+
+State = Annotated[
+    Path,
+    typer.Option(
+        "--state",
+        metavar="DIR",
+        envvar="SEAMLESS_STATE_DIR",
+        help="Folder with the data, logs and memory of the stack.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+DEFAULT_STATE = Path("~/.seamless")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to an app."""
+    app.command("up")(up)
+    app.command("status")(status)
+    app.command("down")(down)
+
+
+def up(
+    state: State = DEFAULT_STATE,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="What the agents run with; remembered."),
+    ] = None,
+    ports: Annotated[
+        str | None,
+        typer.Option(
+            "--ports",
+            metavar="BASE|free",
+            help="First of six ports, or 'free' for any that nobody uses; remembered.",
+        ),
+    ] = None,
+    agents: Annotated[
+        bool, typer.Option("--agents/--no-agents", help="Whether to start the agents.")
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """Start what does not run of the local stack, and wait until all of it answers."""
+    with _told():
+        found = LocalStack(state, ports=_ports(ports)).up(config, with_agents=agents)
+    _show(found, as_json=as_json)
+    raise typer.Exit(0 if found.ready else EXIT_DOWN)
+
+
+def status(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
+    """Say what of the local stack runs and answers; exit code 1 if anything does not."""
+    with _told():
+        found = LocalStack(state).status()
+    _show(found, as_json=as_json)
+    raise typer.Exit(0 if found.ready else EXIT_DOWN)
+
+
+def down(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
+    """Stop what `up` started; the data stays."""
+    with _told():
+        stack = LocalStack(state)
+        stack.down()
+        found = stack.status()
+    if as_json:
+        _show(found, as_json=True)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn an error into its message and an exit code."""
+    try:
+        yield
+    except (ConfigError, InvalidValueError, StateFolderError) as error:
+        _fail(error, EXIT_INPUT)
+    except SeamlessError as error:
+        _fail(error, EXIT_DOWN)
+
+
+def _fail(error: SeamlessError, code: int) -> None:
+    typer.echo(f"error: {error}", err=True)
+    raise typer.Exit(code) from None
+
+
+def _ports(text: str | None) -> Ports | Literal["free"] | None:
+    return None if text is None else "free" if text == "free" else Ports.parse(text)
+
+
+def _show(found: StackStatus, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), indent=1))
+        return
+    if not found.services:
+        typer.echo(f"no stack in {found.state}: `seamless up` makes one")
+        return
+    table = Table("service", "status", "pid", "address", box=None, pad_edge=False)
+    for each in found.services:
+        colour = _COLOURS.get(each.status, "red")
+        shown = f"[{colour}]{each.status}[/]"
+        table.add_row(each.title, shown, str(each.pid or ""), each.address)
+    console = Console()
+    console.print(table)
+    for each in found.services:
+        if each.detail:
+            console.print(f"{each.title}: {each.detail}", markup=False, highlight=False)
+    console.print(f"state and logs: {found.state}", markup=False, highlight=False)
+    if found.addresses != Ports().addresses().environ():
+        typer.echo("processes of yours find these servers with:")
+        for name, value in found.addresses.items():
+            typer.echo(f"  export {name}={shlex.quote(value)}")
