@@ -79,7 +79,7 @@ class Export:
         until: Until,
     ) -> bytes:
         pieces = []
-        while piece := response.read(_PIECE_BYTES):
+        while piece := response.read1(_PIECE_BYTES):
             pieces.append(piece)
             if until.left_s == 0:
                 raise TimeoutError("the answer did not end in time")

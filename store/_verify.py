@@ -15,9 +15,14 @@ from store.rows import Mismatch
 from store.sql import MICROSECONDS
 
 _WASTE_RATIO_MAX = 3
+"""Rows read for each row looked for; picking nodes by the index costs that much a row."""
+
 _WASTE_ROWS_MAX = 10_000
-"""A query costs about as much as reading this many rows; so much more than what is looked for may
-come back before two queries are better than one."""
+"""A query costs about as much as reading this many rows."""
+
+
+_NUMBERS = 1 << 62
+"""How many places can be told apart in an int64."""
 
 
 @dataclass(slots=True)
@@ -28,9 +33,22 @@ class Group:
     nodes: set[str] = field(default_factory=set)
     sent: int = 0
 
-    def slots(self, interval: int) -> int:
-        """Return how many rows the query may find, if all nodes have one version of all bars."""
-        return len(self.nodes) * ((self.window.end - self.window.start) // interval + 1)
+    def takes(self, node: str, window: Window, rows: int, interval: int) -> bool:
+        """Add a record that begins no earlier than the group, unless that wastes too much."""
+        sent = self.sent + rows
+        end = max(self.window.end, window.end)
+        nodes = len(self.nodes) + (node not in self.nodes)
+        if nodes * ((end - self.window.start) // interval + 1) > most_rows(sent):
+            return False
+        self.window = Window(self.window.start, end)
+        self.nodes.add(node)
+        self.sent = sent
+        return True
+
+
+def most_rows(sent: int) -> int:
+    """Return up to how many rows may be read with one query to find those that were sent."""
+    return sent * _WASTE_RATIO_MAX + _WASTE_ROWS_MAX
 
 
 def groups(spans: Iterable[tuple[str, Window, int]], interval: int) -> list[Group]:
@@ -44,18 +62,9 @@ def groups(spans: Iterable[tuple[str, Window, int]], interval: int) -> list[Grou
         interval: Bar length in seconds.
     """
     found: list[Group] = []
-    for node, window, rows in sorted(spans, key=lambda span: (span[1], span[0])):
-        last = found[-1] if found else None
-        if last is not None:
-            wider = Group(
-                Window(last.window.start, max(last.window.end, window.end)),
-                last.nodes | {node},
-                last.sent + rows,
-            )
-            if wider.slots(interval) <= wider.sent * (1 + _WASTE_RATIO_MAX) + _WASTE_ROWS_MAX:
-                found[-1] = wider
-                continue
-        found.append(Group(window, {node}, rows))
+    for node, window, rows in sorted(spans, key=lambda span: span[1].start):
+        if not (found and found[-1].takes(node, window, rows, interval)):
+            found.append(Group(window, {node}, rows))
     return found
 
 
@@ -64,10 +73,11 @@ class Places:
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
-        self._ts = np.unique(batch.ts)
         self._known = np.unique(batch.known)
+        others = len(batch.node.names) * len(batch.lane.names) * self._known.size
+        self._ts = _Moments(batch.ts, _NUMBERS // others)
         self.sent = self._number(
-            np.searchsorted(self._ts, batch.ts),
+            self._ts.codes(batch.ts)[0],
             batch.node.codes,
             batch.lane.codes,
             np.searchsorted(self._known, batch.known),
@@ -76,23 +86,39 @@ class Places:
     def of(self, found: Columns) -> NDArray[np.int64]:
         """Return the numbers of rows that were read back, -1 for rows of others."""
         seconds, rest = np.divmod(found.times("ts"), MICROSECONDS)
-        ts, ts_known = _positions(self._ts, seconds)
-        known, known_known = _positions(self._known, found.times("known"))
+        ts, ours = self._ts.codes(seconds)
+        known, known_there = _positions(self._known, found.times("known"))
         node = found.symbols("node").coded_as(self._batch.node.names)
         lane = found.symbols("lane").coded_as(self._batch.lane.names)
-        ours = ts_known & known_known & (rest == 0) & (node >= 0) & (lane >= 0)
+        ours &= known_there & (rest == 0) & (node >= 0) & (lane >= 0)
         return np.where(ours, self._number(ts, node, lane, known), -1)
 
     def _number(
         self,
-        ts: NDArray[np.intp],
+        ts: NDArray[np.int64],
         node: NDArray[np.int32],
         lane: NDArray[np.int32],
-        known: NDArray[np.intp],
+        known: NDArray[np.int64],
     ) -> NDArray[np.int64]:
-        number = ts.astype(np.int64) * len(self._batch.node.names) + node
+        number = ts * len(self._batch.node.names) + node
         number = number * len(self._batch.lane.names) + lane
         return number * self._known.size + known
+
+
+class _Moments:
+    """Codes of open times: how far from the first, or, where those are too many, which one."""
+
+    def __init__(self, ts: NDArray[np.int64], most: int) -> None:
+        self._first = int(ts.min())
+        self._size = int(ts.max()) - self._first + 1
+        self._listed = np.unique(ts) if self._size > most else None
+
+    def codes(self, ts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return the code of each time, and whether it may be one of ours."""
+        if self._listed is not None:
+            return _positions(self._listed, ts)
+        codes = ts - self._first
+        return codes, (codes >= 0) & (codes < self._size)
 
 
 def mismatches(batch: Batch, results: Iterable[Columns]) -> list[Mismatch]:
@@ -127,7 +153,7 @@ def mismatches(batch: Batch, results: Iterable[Columns]) -> list[Mismatch]:
 
 def _positions(
     ascending: NDArray[np.int64], values: NDArray[np.int64]
-) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return where each value is in the ascending array, and whether it is there at all."""
     at = np.minimum(np.searchsorted(ascending, values), ascending.size - 1)
     return at, ascending[at] == values

@@ -30,7 +30,7 @@ _KNOWN_ALLOWED = "epoch microseconds after 1970-01-01, one value or an int64 arr
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Rows for one table, ascending by ts."""
+    """Rows for one table."""
 
     interval: int
     ts: NDArray[np.int64]
@@ -57,20 +57,27 @@ class Batch:
 
 
 def batches(records: Sequence[RecordRows]) -> list[Batch]:
-    """Check all records, then return their rows, one batch for each bar length.
+    """Check all records, then return their rows by ts, one batch for each bar length.
 
     Raises:
         UnstorableRowError: A row cannot be stored as it is.
     """
     _check_names(records)
-    kept = [record for record in records if _check_known_shape(record)]
-    grouped: dict[int, list[RecordRows]] = {}
-    for record in kept:
-        grouped.setdefault(record.series.interval, []).append(record)
-    made = [_pack(interval, group) for interval, group in sorted(grouped.items())]
+    for record in records:
+        _check_known_shape(record)
+    made = pack(records)
     for batch in made:
         _check_rows(batch)
     return [_sorted(batch) for batch in made]
+
+
+def pack(records: Sequence[RecordRows]) -> list[Batch]:
+    """Return the rows of records as they are, one batch for each bar length."""
+    grouped: dict[int, list[RecordRows]] = {}
+    for record in records:
+        if len(record.bars):
+            grouped.setdefault(record.series.interval, []).append(record)
+    return [_pack(interval, group) for interval, group in sorted(grouped.items())]
 
 
 def spans(records: Iterable[RecordRows], interval: int) -> list[tuple[str, Window, int]]:
@@ -100,8 +107,8 @@ def _check_names(records: Iterable[RecordRows]) -> None:
         raise UnstorableRowError(error.field, error.found, error.allowed) from error
 
 
-def _check_known_shape(record: RecordRows) -> bool:
-    """Return whether the record has rows; refuse a `known` that is no time or not one a row."""
+def _check_known_shape(record: RecordRows) -> None:
+    """Refuse a `known` that is no time, or not one for each row."""
     known: object = record.known
     if isinstance(known, np.ndarray):
         if known.dtype != np.int64 or known.shape != record.bars.ts.shape:
@@ -111,7 +118,6 @@ def _check_known_shape(record: RecordRows) -> bool:
         raise UnstorableRowError("known", known, _KNOWN_ALLOWED)
     elif not 0 < known <= _TS_MAX * MICROSECONDS:
         raise UnstorableRowError("known", "NaT" if known == _NAT else known, _KNOWN_ALLOWED)
-    return len(record.bars) > 0
 
 
 def _pack(interval: int, records: Sequence[RecordRows]) -> Batch:

@@ -109,7 +109,7 @@ class StoreWentBackError(StoreError):
 
     Attributes:
         partition: Of which Kafka partition.
-        proved_offset: The highest chunk offset that was once in the ledger.
+        proved_offset: The highest history offset that was once in the ledger.
         found_offset: The highest there is now, -1 for none.
     """
 

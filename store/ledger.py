@@ -115,7 +115,7 @@ class Ledger:
         return self._highest("token", _about(series, window, (lane,)), timeout_s, none=0)
 
     def highest_offset(self, partition: int, timeout_s: float = 30.0) -> int:
-        """Return the highest chunk offset of a Kafka partition in the ledger, -1 if none.
+        """Return the highest history offset of a Kafka partition in the ledger, -1 if none.
 
         A store whose highest offset is below one that it has already proved to hold went back
         in time.

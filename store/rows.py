@@ -55,7 +55,7 @@ class LedgerEntry:
 
     content_hash: str
     partition: int = -1
-    """Kafka partition of the input record; -1: written directly."""
+    """Kafka partition of the record in the history topic; -1: written directly."""
 
     offset: int = -1
     """Its offset there; -1: written directly."""

@@ -56,8 +56,12 @@ def equals(column: str, text: str) -> str:
 
 def inside(series: Series, window: Window) -> str:
     """Return the condition that a bar is of the series and inside the window."""
-    start, end = window.start * MICROSECONDS, window.end * MICROSECONDS
-    return f"{equals('node', series.node)} AND ts >= {start} AND ts < {end}"
+    return f"{equals('node', series.node)} AND {between(window)}"
+
+
+def between(window: Window) -> str:
+    """Return the condition that a bar opens inside the window."""
+    return f"ts >= {window.start * MICROSECONDS:d} AND ts < {window.end * MICROSECONDS:d}"
 
 
 def _value(text: str) -> str:

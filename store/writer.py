@@ -1,20 +1,24 @@
 """Writing bars: checked, flushed, waited for and read back."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from bars.frame import PRICE_COLUMNS
 from store._ingest import Ingest
 from store._query import Query, Select
 from store._time import Until
-from store._verify import Group, groups, mismatches
+from store._verify import Group, groups, mismatches, most_rows
 from store._visible import wait_visible
-from store.batch import Batch, batches, spans
+from store.batch import Batch, batches, pack, spans
+from store.columns import Columns, PgColumns
 from store.layout import Layout
 from store.rows import Mismatch, RecordRows
-from store.sql import MICROSECONDS, one_of, select
+from store.sql import between, one_of, select
 
 _FLUSH_ROWS_MAX = 250_000
 """Larger flushes are no faster, and each is held in memory three times."""
+
+_NODES_MAX = 50
+"""In one query: names are up to 200 bytes, and the server reads 64 KB of a request line."""
 
 _COLUMNS = ", ".join(("ts", "node", "lane", "known", *PRICE_COLUMNS))
 
@@ -78,10 +82,10 @@ class BarWriter:
         """
         until = Until.after(timeout_s)
         found: list[Mismatch] = []
-        for batch in batches(rows):
+        for batch in pack(rows):
             wanted = groups(spans(rows, batch.interval), batch.interval)
             found += mismatches(
-                batch, (self._query.columns(self._read_back(batch, g), until) for g in wanted)
+                batch, (columns for g in wanted for columns in self._read_back(batch, g, until))
             )
         return found
 
@@ -89,13 +93,25 @@ class BarWriter:
         """Close the connection for writing."""
         self._ingest.close()
 
-    def _read_back(self, batch: Batch, group: Group) -> Select:
+    def _read_back(self, batch: Batch, group: Group, until: Until) -> Iterator[Columns]:
         table = self._layout.bars_name(batch.interval)
-        start, end = group.window.start * MICROSECONDS, group.window.end * MICROSECONDS
-        return Select(
-            sql=select(
-                _COLUMNS, table, f"{one_of('node', group.nodes)} AND ts >= {start} AND ts < {end}"
-            ),
-            table=table,
-            rows=group.sent,
-        )
+        during, most = between(group.window), most_rows(group.sent)
+        rows = self._rows(table, during, until)
+        conditions = [during]
+        if rows > most:
+            rows = most
+            conditions = [f"{one_of('node', nodes)} AND {during}" for nodes in _parts(group.nodes)]
+        for condition in conditions:
+            wanted = Select(select(_COLUMNS, table, condition), table, rows // len(conditions))
+            yield self._query.columns(wanted, until)
+
+    def _rows(self, table: str, condition: str, until: Until) -> int:
+        """Return how many rows there are; the server knows without reading them."""
+        sql = select("count() rows", table, condition)
+        return int(PgColumns(self._query.pg.query(sql, until)).longs("rows")[0])
+
+
+def _parts(nodes: Iterable[str]) -> Iterator[list[str]]:
+    ordered = sorted(nodes)
+    for start in range(0, len(ordered), _NODES_MAX):
+        yield ordered[start : start + _NODES_MAX]
