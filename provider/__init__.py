@@ -1,0 +1,90 @@
+"""The library for strategies: ask for bars, get bars that are right.
+
+Lives here: `SeamlessDataProvider` and `EnhancedQuestDBProvider`, the storage that they read, the
+requests that they publish, what an answer says about itself, and every error that a strategy may
+want to catch. `provider.testing` has what a strategy's own tests need.
+
+Does not live here: what a bar is (`bars`), where bars come from (`sources`, `worker`), how they
+get into the store (`streams`), the store and Kafka themselves (`store`, `topics`).
+"""
+
+from bars import history_coverage
+from bars.conformance import ConformancePipeline, ConformancePipelineError
+from bars.errors import InvalidValueError, SeamlessError
+from bars.protocols import (
+    AutoBackfiller,
+    DataAvailabilityStrategy,
+    DataFetcher,
+    DataSource,
+    DataSourcePriority,
+    EventRecorder,
+    HistoryProvider,
+    LiveDataFeed,
+)
+from bars.series import Series
+from provider._answer import report_uri
+from provider._sight import Reason
+from provider.backfills import BackfillRequests
+from provider.errors import (
+    BackfillFailedError,
+    ClosedError,
+    DataUnavailableError,
+    ProviderError,
+    UnverifiedRowsError,
+)
+from provider.options import DirectOptions, JudgeOptions, ProviderOptions, StoreOptions
+from provider.questdb import EnhancedQuestDBProvider
+from provider.seamless import SeamlessDataProvider
+from provider.storage import NewRecord, QuestDBStorage, Storage
+from runtime import (
+    BackfillSettings,
+    CalendarSettings,
+    ConfigError,
+    DeadlineExceededError,
+    NodeSettings,
+)
+from store import StoreError, StoreOwnedError, StoreUnavailableError
+from topics import TopicsError
+
+__all__ = [
+    "AutoBackfiller",
+    "BackfillFailedError",
+    "BackfillRequests",
+    "BackfillSettings",
+    "CalendarSettings",
+    "ClosedError",
+    "ConfigError",
+    "ConformancePipeline",
+    "ConformancePipelineError",
+    "DataAvailabilityStrategy",
+    "DataFetcher",
+    "DataSource",
+    "DataSourcePriority",
+    "DataUnavailableError",
+    "DeadlineExceededError",
+    "DirectOptions",
+    "EnhancedQuestDBProvider",
+    "EventRecorder",
+    "HistoryProvider",
+    "InvalidValueError",
+    "JudgeOptions",
+    "LiveDataFeed",
+    "NewRecord",
+    "NodeSettings",
+    "ProviderError",
+    "ProviderOptions",
+    "QuestDBStorage",
+    "Reason",
+    "SeamlessDataProvider",
+    "SeamlessError",
+    "Series",
+    "Storage",
+    "StoreError",
+    "StoreOptions",
+    "StoreOwnedError",
+    "StoreUnavailableError",
+    "TopicsError",
+    "UnverifiedRowsError",
+    "history_coverage",
+    "report_uri",
+]

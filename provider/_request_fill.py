@@ -1,0 +1,67 @@
+"""Brings missing bars over Kafka: one request a call, whose status is followed to its end."""
+
+from contextlib import aclosing
+
+from avro_schemas import BackfillRequest, BackfillStatus, RequestKind, RequestState
+from bars.window import Window
+from provider._ask import TS_END, Ask
+from provider._fill import Filled, LoopLocal
+from provider.backfills import BackfillRequests
+from runtime.log import logger
+
+log = logger(__name__)
+
+
+class RequestFiller:
+    """Publishes what is missing as one request and waits for its final status."""
+
+    def __init__(self, requests: BackfillRequests, limit: int) -> None:
+        """Make a filler.
+
+        Args:
+            requests: Publishes and follows.
+            limit: Requests that are followed at a time.
+        """
+        self._requests = requests
+        self._local = LoopLocal(limit)
+
+    async def fill(self, ask: Ask, gaps: tuple[Window, ...]) -> Filled:
+        """Return once every gap is in the ledger or has finally failed."""
+        request = BackfillRequest(
+            request_id=ask.request_id,
+            kind=RequestKind.SUBMIT,
+            node_id=ask.series.node,
+            interval=ask.series.interval,
+            start=gaps[0].start,
+            end=gaps[-1].end,
+            requested_by="provider",
+            reason="fetch",
+        )
+        async with self._local.slots(), aclosing(self._requests.submit(request)) as statuses:
+            async for status in statuses:
+                log.debug("backfill_status", request_id=ask.request_id, state=status.state.value)
+                if status.state.final:
+                    return outcome(request, status)
+        raise AssertionError("the last status is final")
+
+    async def close(self) -> None:
+        """Flush and let go of the producer; harmless when repeated."""
+        await self._requests.close()
+
+
+def outcome(request: BackfillRequest, status: BackfillStatus) -> Filled:
+    """Return what a final status says. Pure."""
+    if status.state is not RequestState.DONE:
+        reason = f"it was {status.state.value.lower()}"
+        told = f"{reason}: {status.message}" if status.message else reason
+        return Filled(failures=status.failures, reason=told)
+    return Filled(listed=_listed(request, status))
+
+
+def _listed(request: BackfillRequest, status: BackfillStatus) -> Window | None:
+    """Return the listed period as far as the clipping of a finished request tells it."""
+    start = 0 if status.start <= request.start else min(status.start, request.end)
+    end = TS_END if status.end >= request.end else max(status.end, request.start)
+    if start >= end:  # nothing of the request is listed: what lies after it may be
+        return Window(request.end, TS_END)
+    return None if (start, end) == (0, TS_END) else Window(start, end)

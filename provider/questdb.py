@@ -1,0 +1,122 @@
+"""`EnhancedQuestDBProvider`: bars in QuestDB, with or without Kafka behind it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self, Unpack
+
+from bars.protocols import DataFetcher
+from bars.series import ROLL, backfill_lane
+from provider._parts import Manners, Parts, direct_parts
+from provider._request_fill import RequestFiller
+from provider.backfills import BackfillRequests
+from provider.options import JudgeOptions, StoreOptions, refuse_unknown
+from provider.seamless import SeamlessDataProvider
+from provider.storage import QuestDBStorage
+from runtime import ConfigError, Problem, Settings, StoreSettings, SystemClock
+from store import Store
+
+_NO_LIVE = "None: there is no road for live bars yet"
+_NO_FETCHER = "None: with Kafka the fetch worker asks the sources of the configuration"
+
+
+class EnhancedQuestDBProvider(SeamlessDataProvider):
+    """Bars in QuestDB.
+
+    Made from a dsn it works in one process without Kafka: what is missing is fetched, judged and
+    written here, as lane `bf:<source_name>`. Made by `from_config` it asks for what is missing
+    over Kafka and reads it once it is visible.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        fetcher: DataFetcher | None = None,
+        live_fetcher: DataFetcher | None = None,
+        **options: Unpack[StoreOptions],
+    ) -> None:
+        """Make a provider without Kafka. Nothing is opened before the first call.
+
+        Args:
+            dsn: Such as `questdb://127.0.0.1:9000?pg_port=8812`.
+            fetcher: Brings what is missing; None: nobody does.
+            live_fetcher: Not to be had yet.
+            **options: See `StoreOptions`.
+
+        Raises:
+            ConfigError: An option is unknown or not what it may be.
+            InvalidValueError: The dsn is not one.
+        """
+        refuse_unknown(options, StoreOptions)
+        _refuse(live_fetcher=(live_fetcher, _NO_LIVE))
+        lane = backfill_lane(options.get("source_name", "fetcher"))
+        store = Store(
+            StoreSettings(
+                dsn=dsn,
+                table_prefix=options.get("table_prefix", ""),
+                series_expected=options.get("series_expected", 100),
+            )
+        )
+        clock = options.get("clock") or SystemClock()
+        ranks = options.get("ranks") or {lane: 1, ROLL: 0}
+        storage = QuestDBStorage(store, ranks, clock)
+        self._assemble(direct_parts(storage, fetcher, options))
+
+    @classmethod
+    def from_config(
+        cls,
+        path: str | Path,
+        *,
+        environ: Mapping[str, str] | None = None,
+        fetcher: DataFetcher | None = None,
+        live_fetcher: DataFetcher | None = None,
+        **options: Unpack[JudgeOptions],
+    ) -> Self:
+        """Return a provider that asks for missing bars over Kafka.
+
+        Args:
+            path: The configuration, `seamless.yaml`.
+            environ: Overrides (`SEAMLESS_...`); pass `os.environ` to have them.
+            fetcher: Not to be had here.
+            live_fetcher: Not to be had yet.
+            **options: See `JudgeOptions`; they override the configuration.
+
+        Raises:
+            ConfigError: The configuration or an option is not what it may be.
+        """
+        refuse_unknown(options, JudgeOptions)
+        _refuse(fetcher=(fetcher, _NO_FETCHER), live_fetcher=(live_fetcher, _NO_LIVE))
+        return cls.from_settings(Settings.load(Path(path), environ or {}), **options)
+
+    @classmethod
+    def from_settings(cls, settings: Settings, **options: Unpack[JudgeOptions]) -> Self:
+        """Return a provider that asks for missing bars over Kafka, from settings in hand."""
+        refuse_unknown(options, JudgeOptions)
+        manners = Manners.of(
+            options,
+            settings.backfill,
+            partial_ok=settings.conformance.partial_ok,
+            accept_warnings=settings.conformance.accept_warnings,
+        )
+        requests = BackfillRequests(settings, manners.clock)
+        provider = cls.__new__(cls)
+        provider._assemble(  # noqa: SLF001  of this very class
+            Parts(
+                storage=QuestDBStorage(Store(settings.store), settings.ranks, manners.clock),
+                filler=RequestFiller(requests, settings.backfill.max_concurrent_requests),
+                nodes=settings.node,
+                calendars=settings.calendar,
+                manners=manners,
+            )
+        )
+        return provider
+
+
+def _refuse(**given: tuple[object, str]) -> None:
+    problems = [
+        Problem(name, value, allowed)
+        for name, (value, allowed) in given.items()
+        if value is not None
+    ]
+    if problems:
+        raise ConfigError(problems)

@@ -1,0 +1,79 @@
+"""What the tests of the provider share: a day-by-day market, a source with a memory, a clock."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from bars.frame import BarFrame, Times
+from bars.series import Series
+from runtime import BackfillSettings, NodeSettings
+from runtime.testing import ManualClock
+
+DAY = 86_400
+NODE = "ohlcv:nasdaq:AAPL:1d"
+SERIES = Series(NODE, DAY)
+START = 1_577_836_800
+"""2020-01-01, a holiday of XNYS; its first session of the year is 2020-01-02."""
+END = START + 60 * DAY
+NOW = START + 400 * DAY
+
+STOCK = NodeSettings(series=SERIES, sources=("daily",), calendar="XNYS")
+QUICK = BackfillSettings(max_attempts=3, retry_backoff_ms=100, jitter_ratio=0.0)
+
+
+def clock_at(now: int = NOW) -> ManualClock:
+    """Return a clock that shows epoch seconds."""
+    return ManualClock(now * 1_000_000)
+
+
+def bars_at(ts: Times, seed: int = 7) -> BarFrame:
+    """Return right bars at some times; the same seed and time give the same values."""
+    base = 100.0 + ((ts // 60 + seed) % 97).astype(np.float64)
+    return BarFrame(
+        ts.astype(np.int64).copy(),
+        base,
+        base + 2.5,
+        base - 1.25,
+        base + 0.125 * seed,
+        (ts % 1_000 + seed).astype(np.float64),
+    )
+
+
+def weekdays(start: int = START, end: int = END) -> Times:
+    """Return 00:00 UTC of each Monday to Friday; 1970-01-01 was a Thursday."""
+    days: Times = np.arange(start, end, DAY, dtype=np.int64)
+    return days[((days // DAY + 3) % 7) < 5]
+
+
+@dataclass
+class Upstream:
+    """A source that knows the truth, counts what it is asked, and fails on command."""
+
+    truth: BarFrame
+    failing: list[Exception] = field(default_factory=list)
+    calls: list[tuple[int, int]] = field(default_factory=list)
+
+    async def fetch(self, start: int, end: int, *, node_id: str, interval: int) -> pd.DataFrame:
+        """Return the bars of `[start, end)`."""
+        assert node_id
+        assert interval
+        self.calls.append((start, end))
+        if self.failing:
+            raise self.failing.pop(0)
+        inside = (self.truth.ts >= start) & (self.truth.ts < end)
+        return self.truth.take(inside).to_pandas()
+
+    @property
+    def asked(self) -> Times:
+        """Every bar of the truth once for each time that it was asked for."""
+        ts = self.truth.ts
+        return np.sort(
+            np.concatenate([ts[(ts >= s) & (ts < e)] for s, e in self.calls] or [ts[:0]])
+        )
+
+
+def same(frame: pd.DataFrame, bars: BarFrame) -> bool:
+    """Return whether a frame holds exactly these bars, bit for bit, in the promised shape."""
+    found = BarFrame(*(frame[name].to_numpy().copy() for name in frame.columns))
+    return list(frame.columns) == list(bars.to_pandas().columns) and found.equals(bars)

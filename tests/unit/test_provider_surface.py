@@ -1,0 +1,207 @@
+"""What a provider refuses, how long it waits, and how it ends."""
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bars.series import Series
+from provider import (
+    BackfillFailedError,
+    ClosedError,
+    ConfigError,
+    ConformancePipeline,
+    DataAvailabilityStrategy,
+    DataUnavailableError,
+    EnhancedQuestDBProvider,
+    InvalidValueError,
+    NodeSettings,
+    SeamlessDataProvider,
+    SeamlessError,
+    StoreError,
+    StoreOwnedError,
+    TopicsError,
+    history_coverage,
+)
+from provider.testing import MemoryStorage
+from runtime import BackfillSettings
+from tests.provider_help import DAY, END, NODE, SERIES, START, STOCK, Upstream, bars_at, clock_at
+from tests.provider_suite import LANE, Made, sessions
+
+DSN = "questdb://127.0.0.1:9?pg_port=9"
+ASK: dict[str, Any] = {"node_id": NODE, "interval": DAY}
+
+
+@pytest.mark.parametrize("strategy", ["partial_fill", DataAvailabilityStrategy.SEAMLESS, "fast", 3])
+def test_a_strategy_that_is_not_to_be_had_is_refused_with_those_that_are(strategy: Any) -> None:
+    with pytest.raises(ConfigError) as refused:
+        EnhancedQuestDBProvider(DSN, strategy=strategy)
+    assert refused.value.key == "strategy"
+    assert refused.value.allowed == "FAIL_FAST ('fail_fast') or AUTO_BACKFILL ('auto_backfill')"
+
+
+def test_an_unknown_option_is_refused_with_those_that_are_known() -> None:
+    options: Any = {"stratgy": "fail_fast", "sla": None}
+    with pytest.raises(ConfigError) as refused:
+        EnhancedQuestDBProvider(DSN, **options)
+    assert [p.key for p in refused.value.problems] == ["stratgy", "sla"]
+    assert "strategy" in refused.value.allowed
+
+
+def test_live_fetchers_are_refused_until_there_is_a_road_for_them(tmp_path: Path) -> None:
+    fetcher = Upstream(sessions())
+    with pytest.raises(ConfigError) as direct:
+        EnhancedQuestDBProvider(DSN, live_fetcher=fetcher)
+    assert direct.value.key == "live_fetcher"
+    with pytest.raises(ConfigError) as both:
+        EnhancedQuestDBProvider.from_config(
+            tmp_path / "seamless.yaml", fetcher=fetcher, live_fetcher=fetcher
+        )
+    assert [p.key for p in both.value.problems] == ["fetcher", "live_fetcher"]
+
+
+def test_what_is_no_fetcher_is_refused() -> None:
+    nothing: Any = object()
+    with pytest.raises(ConfigError, match="async def fetch"):
+        EnhancedQuestDBProvider(DSN, fetcher=nothing)
+
+
+def test_a_wrong_dsn_is_refused_without_its_password() -> None:
+    with pytest.raises(ConfigError) as refused:
+        EnhancedQuestDBProvider("postgres://me:secret@host")
+    assert "secret" not in str(refused.value)
+
+
+def test_nodes_must_stand_under_their_own_series_and_name_known_calendars() -> None:
+    strange = NodeSettings(series=Series("x", 60), sources=("s",), calendar="XNOPE")
+    with pytest.raises(ConfigError) as refused:
+        EnhancedQuestDBProvider(DSN, nodes={SERIES: strange})
+    assert [p.key for p in refused.value.problems] == [
+        f"nodes.{SERIES}.series",
+        f"nodes.{SERIES}.calendar",
+    ]
+
+
+def test_warnings_to_accept_must_be_checks_that_warn() -> None:
+    with pytest.raises(ConfigError, match=r"time\.session"):
+        EnhancedQuestDBProvider(DSN, accept_warnings=("time.grid",))
+
+
+def test_a_storage_has_to_be_given() -> None:
+    with pytest.raises(ConfigError) as refused:
+        SeamlessDataProvider()
+    assert refused.value.key == "storage_source"
+
+
+async def test_any_backfiller_and_storage_make_a_provider() -> None:
+    """The concrete base, no server at all: what it cannot get, the backfiller of QMTL brings."""
+
+    class Backfiller(Upstream):
+        async def can_backfill(self, *_: Any, **__: Any) -> bool:
+            return True
+
+        async def backfill(self, start: int, end: int, **more: Any) -> Any:
+            return await self.fetch(start, end, **more)
+
+        def backfill_async(self, *_: Any, **__: Any) -> Any:
+            raise NotImplementedError
+
+    backfiller = Backfiller(sessions())
+    async with SeamlessDataProvider(
+        storage_source=MemoryStorage(),
+        backfiller=backfiller,
+        nodes={SERIES: STOCK},
+        conformance=ConformancePipeline(partial_ok=True),
+    ) as provider:
+        frame = await provider.fetch(START, END, **ASK)
+    assert len(frame) == len(sessions())
+    assert frame.attrs["seamless"]["sources"][0]["lane"] == "bf:fetcher"
+
+
+async def test_a_series_that_nobody_describes_trades_always() -> None:
+    storage = MemoryStorage()
+    truth = bars_at(sessions().ts // DAY * 60)
+    first, last = int(truth.ts[0]), int(truth.ts[-1])
+    async with Made(storage, Upstream(truth)) as provider:
+        frame = await provider.fetch(first, last + 60, node_id="other", interval=60)
+    slots = (last - first) // 60 + 1
+    assert frame.attrs["seamless"]["session_bars"] == slots
+    assert frame.attrs["seamless"]["missing_slots"] == {"no_trades": slots - len(truth)}
+
+
+async def test_a_fetch_that_takes_too_long_ends_with_its_request_named() -> None:
+    """On a clock in the test's hand: the budget ends the wait, not the source."""
+
+    class Sleeper(Upstream):
+        async def fetch(self, *_: Any, **__: Any) -> Any:
+            await asyncio.Event().wait()
+
+    clock = clock_at()
+    config = BackfillSettings(wait_timeout_s=2.0)
+    async with Made(
+        MemoryStorage({LANE: 1}), Sleeper(sessions()), clock=clock, backfill_config=config
+    ) as provider:
+        asked = asyncio.ensure_future(provider.fetch(START, END, **ASK))
+        await clock.until_sleeping()
+        clock.advance(1.9)
+        await asyncio.sleep(0)
+        assert not asked.done()
+        clock.advance(0.2)
+        with pytest.raises(DataUnavailableError, match="within 2 s") as late:
+            await asked
+    assert late.value.request_id
+    assert late.value.retriable
+    assert late.value.missing_bars == len(sessions())
+
+
+async def test_a_closed_provider_answers_nothing() -> None:
+    provider = Made(MemoryStorage(), Upstream(sessions()))
+    await provider.close()
+    await provider.close()
+    with pytest.raises(ClosedError):
+        await provider.fetch(START, END, **ASK)
+    with pytest.raises(ClosedError):
+        await provider.coverage(**ASK)
+
+
+def test_closing_ends_the_thread_of_the_sync_twin() -> None:
+    provider = Made(MemoryStorage({LANE: 1}), Upstream(sessions()))
+    provider.fetch_sync(START, END, **ASK)
+    assert any(t.name == "seamless-provider" for t in threading.enumerate())
+    provider.close_sync()
+    provider.close_sync()
+    assert not any(t.name == "seamless-provider" for t in threading.enumerate())
+
+
+async def test_the_sync_twin_refuses_to_wait_for_itself() -> None:
+    """Called by the very loop that should answer, it would wait for ever."""
+
+    class Inside(Upstream):
+        async def fetch(self, start: int, end: int, **more: Any) -> Any:
+            return provider.fetch_sync(start, end, **more)
+
+    once = BackfillSettings(max_attempts=1)
+    provider = Made(MemoryStorage({LANE: 1}), Inside(sessions()), backfill_config=once)
+    with pytest.raises(BackfillFailedError, match="sync twin"):
+        await asyncio.to_thread(provider.fetch_sync, START, END, **ASK)
+    await provider.close()
+
+
+def test_all_errors_hang_on_one_tree() -> None:
+    for error in (
+        ConfigError,
+        InvalidValueError,
+        DataUnavailableError,
+        BackfillFailedError,
+        StoreError,
+        StoreOwnedError,
+        TopicsError,
+    ):
+        assert issubclass(error, SeamlessError)
+        assert isinstance(error.retriable, bool)
+
+
+def test_history_coverage_is_found_where_existing_code_looks_for_it() -> None:
+    assert history_coverage.CoverageRange(1, 2).end == 2
