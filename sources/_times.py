@@ -22,11 +22,11 @@ _MICROSECONDS_FROM = 10**14
 _COMPACT_DATES = (1900_01_01, 2100_12_31)
 _CLOCK = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.,]\d+)?)?"
 _KINDS = (
-    ("epoch", r"^[+-]?\d+$"),
-    ("compact date", r"^\d{8}$"),
-    ("date", r"^\d{4}-\d\d-\d\d$"),
-    ("time", _CLOCK + "$"),
-    ("time with offset", _CLOCK + r" ?([Zz]|[+-]\d\d(:?\d\d)?)$"),
+    ("an epoch number", r"^[+-]?\d+$"),
+    ("a date like 20040819", r"^\d{8}$"),
+    ("a date like 2004-08-19", r"^\d{4}-\d\d-\d\d$"),
+    ("a naive time", _CLOCK + "$"),
+    ("a time with an offset", _CLOCK + r" ?([Zz]|[+-]\d\d(:?\d\d)?)$"),
 )
 _EPOCH, _COMPACT, _DATE, _NAIVE, _AWARE = range(1, 6)
 
@@ -87,7 +87,7 @@ class _Column:
         if (kinds == _EPOCH).any():  # eight digits are a date only if all of them are
             kinds[kinds == _COMPACT] = _EPOCH
         first = int(kinds[0])
-        self._refuse(kinds != first, f"a {_KINDS[first - 1][0]}, as the first row has")
+        self._refuse(kinds != first, f"{_KINDS[first - 1][0]}, as the first row has")
         if first == _EPOCH:
             return self._of_epoch(self._integers(text))
         values = pd.Series(text.to_pylist(), dtype="object")

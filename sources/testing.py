@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
 
 from bars.frame import COLUMNS, PRICE_COLUMNS, BarFrame
 from bars.window import Window
@@ -201,7 +203,8 @@ def _text_of(path: Path | None) -> str | None:
 
 def _read(path: Path) -> pd.DataFrame:
     if path.suffix == ".csv":
-        return pd.read_csv(path, float_precision="round_trip")
+        frame: pd.DataFrame = pa.csv.read_csv(path).to_pandas()  # floats as Python reads them
+        return frame
     return pd.read_parquet(path)
 
 
