@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from avro_schemas import BarChunk, Watermark
 from bars.fingerprint import content_hash
@@ -29,8 +30,9 @@ def series(index: int) -> Series:
 def walk(index: int, bars: int) -> BarFrame:
     """Return minutes of a random walk at a cent's tick, volumes to three places."""
     random = np.random.default_rng(7_000 + index)
-    close = np.round(100 + 0.05 * random.standard_normal(bars).cumsum(), 2)
-    opened = np.round(np.concatenate(([100.0], close[:-1])), 2)
+    steps: NDArray[np.float64] = 0.05 * random.standard_normal(bars)
+    close: NDArray[np.float64] = np.round(100 + np.cumsum(steps), 2)
+    opened: NDArray[np.float64] = np.concatenate((np.full(1, 100.0), close[:-1]))
     high = np.round(np.maximum(opened, close) + np.abs(random.normal(0, 0.04, bars)), 2)
     low = np.round(np.minimum(opened, close) - np.abs(random.normal(0, 0.04, bars)), 2)
     volume = np.round(random.exponential(120, bars), 3)
