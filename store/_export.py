@@ -15,6 +15,9 @@ EXPORTS_MAX = 4
 """At a time in one process. A server without our settings allows two, from everybody together."""
 
 _PIECE_BYTES = 1 << 20
+_END = b"PAR1"
+"""The last bytes of every Parquet file."""
+
 _FORMAT = {
     "fmt": "parquet",
     # Prices hardly compress (49 bytes a row become 47), and plain is 1.3 times as fast to make.
@@ -70,6 +73,9 @@ class Export:
             return None
         if response.status != http.client.OK:
             raise self._refusal(response.status, body)
+        if not body.endswith(_END):
+            # Not every way in which an answer is cut short is an error to the HTTP client.
+            raise http.client.IncompleteRead(body[-4:])
         return body
 
     def _body(

@@ -1,6 +1,8 @@
 """Writing bars: checked, flushed, waited for and read back."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Self
 
 from bars.frame import PRICE_COLUMNS
 from store._ingest import Ingest
@@ -90,8 +92,19 @@ class BarWriter:
         return found
 
     def close(self) -> None:
-        """Close the connection for writing."""
+        """Close the connection for writing; harmless when repeated."""
         self._ingest.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
     def _read_back(self, batch: Batch, group: Group, until: Until) -> Iterator[Columns]:
         table = self._layout.bars_name(batch.interval)
