@@ -19,6 +19,7 @@ from bars.window import Window
 from provider._ask import Ask
 from provider.storage import NewRecord, Storage
 from runtime import BackfillSettings, Backoff, Clock
+from sources import bars_of
 
 T = TypeVar("T")
 
@@ -166,20 +167,18 @@ class DirectFiller:
         return max(self._clock.wall_us(), last + 1)
 
     def _judge(
-        self, ask: Ask, window: Window, frame: pd.DataFrame, stored: Versions
+        self, ask: Ask, window: Window, bars: BarFrame, stored: Versions
     ) -> BarFrame | WindowFailure:
         """Return the rows to store, or why there are none."""
-        if not len(frame):
-            if not self._config.empty_confirmed:
-                return _failure(
-                    window,
-                    "empty",
-                    f"source {self._config.source} answered no bars, which is no proof that there "
-                    "are none (empty_confirmed)",
-                )
-            frame = BarFrame.empty().to_pandas()
+        if not len(bars) and not self._config.empty_confirmed:
+            return _failure(
+                window,
+                "empty",
+                f"source {self._config.source} answered no bars, which is no proof that there "
+                "are none (empty_confirmed)",
+            )
         result = self._config.pipeline.run(
-            frame,
+            bars,
             Context(
                 series=ask.series,
                 grid=ask.grid,
@@ -191,11 +190,11 @@ class DirectFiller:
                 stored=stored.take(inside_any(stored.bars.ts, (window,))),
             ),
         )
-        if result.bars is None or not result.passed:
+        if not result.passed:
             return _failure(window, "blocked", _told(result))
-        return withdraw(result.bars, result.withdrawn)
+        return withdraw(bars, result.withdrawn)
 
-    async def _ask_source(self, series: Series, window: Window) -> pd.DataFrame | WindowFailure:
+    async def _ask_source(self, series: Series, window: Window) -> BarFrame | WindowFailure:
         backfill = self._config.backfill
         first_s = backfill.retry_backoff_ms / 1_000
         delays = Backoff(first_s, max(first_s, _RETRY_CAP_S), jitter_ratio=backfill.jitter_ratio)
@@ -203,7 +202,8 @@ class DirectFiller:
         while True:
             try:
                 async with self._local.slots():
-                    return await self._fetch(series, window)
+                    frame = await self._fetch(series, window)
+                return bars_of(frame, self._config.source)
             except Exception as e:  # noqa: BLE001  a fetcher is anybody's code; told as a failure
                 if attempt == backfill.max_attempts or not _worth_asking_again(e):
                     return _failure(window, "source", f"{type(e).__name__}: {e}")

@@ -228,6 +228,25 @@ class ProviderSuite:
         assert not await storage.covered(SERIES)
         assert not len(await storage.winners(SERIES, Window(START, END)))
 
+    async def test_whole_numbers_are_taken_exactly_and_words_are_refused(
+        self, storage: Storage
+    ) -> None:
+        class Whole(Upstream):
+            async def fetch(self, *args: int, **more: Any) -> pd.DataFrame:
+                frame = await super().fetch(*args, **more)
+                return frame.astype({"volume": self.kind})[["volume", *frame.columns[:-1]]]
+
+            kind = "int64"
+
+        class Words(Whole):
+            kind = "str"
+
+        async with Made(storage, Words(sessions())) as provider:
+            with pytest.raises(BackfillFailedError, match="volume must be numbers"):
+                await provider.fetch(START, END, **ASK)
+        async with Made(storage, Whole(sessions())) as provider:
+            assert same(await provider.fetch(START, END, **ASK), sessions())
+
     async def test_no_bars_prove_nothing_unless_the_source_says_so(self, storage: Storage) -> None:
         async with Made(storage, Upstream(BarFrame.empty())) as provider:
             with pytest.raises(BackfillFailedError, match="empty_confirmed") as failed:
