@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.backoff import Backoff
@@ -34,6 +34,7 @@ def test_delays_never_shrink_and_never_pass_the_cap(
     assert first_s <= backoff.delay_s(retry) <= backoff.delay_s(retry + 1) <= backoff.cap_s
 
 
+@settings(deadline=None)  # the first one imports the exchange calendars
 @given(st.dictionaries(SECTIONS, JSON | st.dictionaries(st.text(max_size=8), JSON)))
 def test_any_mapping_is_settings_or_a_list_of_problems(raw: dict[str, object]) -> None:
     """The reader never fails in another way, and names a path for each problem."""
@@ -43,6 +44,7 @@ def test_any_mapping_is_settings_or_a_list_of_problems(raw: dict[str, object]) -
         assert all(problem.key for problem in error.problems)  # noqa: PT017
 
 
+@settings(deadline=None)
 @given(st.integers(1, 2_000), st.integers(1, 24), st.floats(0, 1))
 def test_a_file_and_the_environment_say_the_same(bars: int, partitions: int, ratio: float) -> None:
     raw = {

@@ -7,7 +7,8 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,11 +35,11 @@ def frames(draw: st.DrawFn) -> BarFrame:
 def answer(bars: BarFrame, kind: str, window: Window) -> BarFrame:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"bars.{kind}"
-        frame = bars.to_pandas()
         if kind == "csv":
-            frame.to_csv(path, index=False, na_rep="nan")
+            bars.to_pandas().to_csv(path, index=False, na_rep="nan")
         else:
-            frame.to_parquet(path)
+            # Not by pandas, which writes NaN as null; a null is no number.
+            pq.write_table(pa.table({name: getattr(bars, name) for name in COLUMNS}), path)
         source = SourceSettings(name="s", kind=kind, path=path)  # type: ignore[arg-type]
         opened = open_source(source, {SERIES: NODE}, base=Path(folder))
         return asyncio.run(opened.bars(SERIES, window))
@@ -68,19 +69,14 @@ def folded(moment: datetime) -> bool:
     return moment.utcoffset() != moment.replace(fold=1 - moment.fold).utcoffset()
 
 
+@settings(deadline=None)  # the first of a time zone reads its rules
 @given(
     st.lists(DECADES, min_size=1, max_size=20),
     st.sampled_from(["epoch", "milliseconds", "offset", "zulu", "local"]),
     st.sampled_from(["UTC", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata"]),
 )
 def test_times_read_as_python_reads_them(ts: list[int], form: str, zone: str) -> None:
-    import pyarrow as pa  # noqa: PLC0415
-
     moments = [datetime.fromtimestamp(t, ZoneInfo(zone)) for t in ts]
     kept = [(t, m) for t, m in zip(ts, moments, strict=True) if not folded(m)]
     column = pa.array([written(m, form) for _, m in kept], pa.string())
     assert parse_times(column, "ts", zone).tolist() == [t for t, _ in kept]
-
-
-def test_the_columns_are_those_of_the_contract() -> None:
-    assert list(pd.DataFrame(BarFrame.empty().to_pandas()).columns) == list(COLUMNS)
