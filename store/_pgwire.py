@@ -59,7 +59,9 @@ class PgLink:
         )
 
     def alive(self) -> bool:
-        """Whether the server has not closed the connection while it was idle."""
+        """Whether the connection has not ended while it was idle."""
+        if not self.usable:
+            return False
         with selectors.DefaultSelector() as selector:
             selector.register(self._pgconn.socket, selectors.EVENT_READ)
             # An idle server says nothing: whatever is there to read is the end.

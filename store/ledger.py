@@ -15,7 +15,7 @@ from store.columns import PgColumns
 from store.errors import UnstorableRowError
 from store.layout import Layout
 from store.rows import LedgerEntry, LedgerState
-from store.sql import MICROSECONDS, equals, one_of, select
+from store.sql import MICROSECONDS, one_of, select
 
 _ALL = 'start, "end", lane, known, token, bars, hash, "partition", "offset"'
 
@@ -148,7 +148,7 @@ class Ledger:
 
 
 def _about(series: Series, window: Window | None, lanes: Sequence[str] | None) -> str:
-    conditions = [equals("node", series.node), f"interval = {series.interval:d}"]
+    conditions = [one_of("node", (series.node,)), f"interval = {series.interval:d}"]
     if window is not None:
         conditions.append(f"start < {window.end * MICROSECONDS:d}")
         conditions.append(f'"end" > {window.start * MICROSECONDS:d}')

@@ -1,8 +1,9 @@
 """Who writes into a store."""
 
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
+from bars.errors import InvalidValueError
 from store._query import Query
 from store._time import Until
 from store.columns import PgColumns
@@ -50,6 +51,8 @@ class Meta:
         Raises:
             StoreOwnedError: Kafka writers (with another prefix) own it.
         """
+        if writers not in get_args(Writers):
+            raise InvalidValueError("writers", writers, "'kafka' or 'direct'")
         until = Until.after(timeout_s)
         owner = self.owner(until.left_s)
         if owner is None or (owner.writers, writers) == ("direct", "kafka"):
