@@ -10,12 +10,11 @@ Everything is vectorised, pure and independent of today's date.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Literal, Protocol, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bars import _exchange
 from bars.errors import InvalidValueError
@@ -125,17 +124,22 @@ class Weekly:
     def session_bars(self, grid: Grid, window: Window) -> Times:
         """Return the open times expected inside the window, ascending and unique."""
         _check_slots(grid, window)
-        spans = list(self._weeks(window))
+        try:
+            return self._session_bars(grid, window)
+        except OverflowError:
+            raise InvalidValueError("window", str(window), "inside the years 1 to 9999") from None
+
+    def _session_bars(self, grid: Grid, window: Window) -> Times:
+        weeks = self._weeks(window)
         if self.bars == "session" and grid.interval % DAY == 0:
-            dates = [d for opens, closes in spans for d in _noons(opens, closes)]
+            dates = [midnight for opens, closes in weeks for midnight in _noons(opens, closes)]
             return _slots_of_dates(np.array(dates, np.int64), grid, window)
         zone = _zone(self.timezone)
-        utc = np.array(
-            [[_utc(opens, zone), _utc(closes, zone)] for opens, closes in spans], np.int64
-        )
-        return _slots_of_spans(utc[:, 0], utc[:, 1], grid, window)
+        opens = np.array([_utc(week[0], zone) for week in weeks], np.int64)
+        closes = np.array([_utc(week[1], zone) for week in weeks], np.int64)
+        return _slots_of_spans(opens, closes, grid, window)
 
-    def _weeks(self, window: Window) -> "list[tuple[datetime, datetime]]":
+    def _weeks(self, window: Window) -> list[tuple[datetime, datetime]]:
         """Return local open and close of each week that may touch the window."""
         (open_day, open_at), (close_day, close_at) = (
             _weekly_time(self.open, "open"),
@@ -186,7 +190,7 @@ def _inside(ascending: Times, window: Window) -> Times:
 def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):
         raise InvalidValueError("timezone", name, "a name of the IANA database") from None
 
 
@@ -205,21 +209,15 @@ def _weekly_time(text: str, field: str) -> tuple[int, time]:
 
 
 def _date(ts: int) -> date:
-    try:
-        return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=ts)).date()
-    except OverflowError:
-        raise InvalidValueError("window", ts, "inside the years 1 to 9999") from None
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=ts)).date()
 
 
-def _utc(local: datetime, zone: ZoneInfo) -> int:
+def _utc(local: datetime, zone: tzinfo) -> int:
     return int(local.replace(tzinfo=zone).timestamp())
 
 
-def _noons(opens: datetime, closes: datetime) -> NDArray[np.int64]:
+def _noons(opens: datetime, closes: datetime) -> list[int]:
     """Return 00:00 UTC of the dates whose noon lies between two local times."""
-    days = range((closes.date() - opens.date()).days + 1)
-    noons = (datetime.combine(opens.date() + timedelta(days=d), time(12)) for d in days)
-    return np.array(
-        [_utc(noon.replace(hour=0), ZoneInfo("UTC")) for noon in noons if opens <= noon < closes],
-        np.int64,
-    )
+    days = [opens.date() + timedelta(days=d) for d in range((closes - opens).days + 2)]
+    open_at_noon = (d for d in days if opens <= datetime.combine(d, time(12)) < closes)
+    return [_utc(datetime.combine(d, time()), UTC) for d in open_at_noon]

@@ -12,6 +12,7 @@ from bars.calendars import expected
 from bars.conformance._model import SAMPLES_MAX, Context, Finding, Rows, Severity
 from bars.conformance._raw import RawFrame
 from bars.conformance.revisions import revisions, withdraw, withdrawals
+from bars.errors import InvalidValueError
 from bars.frame import BarFrame, Times, inside_any
 from bars.versions import newest_of_lane
 
@@ -47,10 +48,23 @@ class View:
         return rows & self.timed
 
     @cached_property
-    def session_bars(self) -> Times:
-        """The bars that the window should have while the series is listed."""
+    def _answer(self) -> Times | InvalidValueError:
         context = self.context
-        return expected(context.calendar, context.grid, context.window, context.listed)
+        try:
+            return expected(context.calendar, context.grid, context.window, context.listed)
+        except InvalidValueError as error:
+            # A record may claim any window; its judge must say so and not fall over it.
+            return error
+
+    @property
+    def session_bars(self) -> Times | None:
+        """The bars that the window should have while the series is listed; None: unknown."""
+        return self._answer if isinstance(self._answer, np.ndarray) else None
+
+    @property
+    def unknown_sessions(self) -> str:
+        """Why the calendar cannot say what the window should have; empty: it can."""
+        return str(self._answer) if isinstance(self._answer, InvalidValueError) else ""
 
     @cached_property
     def finite(self) -> Rows:

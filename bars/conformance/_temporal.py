@@ -74,8 +74,15 @@ def outside_covered(view: View) -> Evidence | None:
     )
 
 
+def unknown_sessions(view: View) -> Evidence | None:
+    """A window of which the calendar knows nothing, or which is absurdly long."""
+    return Evidence(view.unknown_sessions) if view.unknown_sessions else None
+
+
 def outside_sessions(view: View) -> Evidence | None:
     """A bar when the market is closed, by its calendar."""
+    if view.session_bars is None:
+        return None
     listed = view.context.listed or view.context.window
     judged = view.inside & view.on_grid & (view.bars.ts >= listed.start)
     judged &= view.bars.ts < listed.end
@@ -86,6 +93,8 @@ def outside_sessions(view: View) -> Evidence | None:
 def gaps(view: View) -> Evidence | None:
     """Slots that the calendar expects and the source lacks: without trades, for all we know."""
     slots = view.session_bars
+    if slots is None:
+        return None
     empty = ~among(slots, np.sort(view.bars.ts)) & view.covered(slots)
     found = slots[empty]
     if not found.size:
@@ -108,6 +117,7 @@ CHECKS: tuple[Check[View], ...] = (
     Check("time.window", Severity.BLOCK, outside_window),
     Check("time.listed", Severity.BLOCK, outside_listed),
     Check("time.covered", Severity.BLOCK, outside_covered),
+    Check("time.calendar", Severity.BLOCK, unknown_sessions),
     *VALUE_CHECKS,
     Check("time.session", Severity.WARN, outside_sessions),
     Check("time.gaps", Severity.INFO, gaps),

@@ -111,7 +111,6 @@ def test_a_window_within_a_session_begins_in_the_middle_of_it() -> None:
 
 
 def test_the_answer_is_the_same_however_the_window_is_cut() -> None:
-    """Also across the decades in which sessions are kept."""
     grid, whole = Grid(DAY), span("2008-06-01", "2021-06-01")
     cuts = [at(f"{year}-01-01") for year in range(2009, 2022)]
     edges = [whole.start, *(c for c in cuts if c in whole), whole.end]
@@ -126,17 +125,22 @@ def test_fifty_years_ago_and_ten_years_ahead_are_known() -> None:
 
 
 @pytest.mark.parametrize(
-    "window", [span("1950-01-01", "1960-01-02"), span("2049-12-30", "2050-01-02")], ids=str
+    ("code", "window"),
+    [
+        pytest.param("XHKG", span("2049-12-30", "2050-01-02"), id="after its last holiday"),
+        pytest.param("XSAU", span("2020-12-31", "2021-01-02"), id="before its first"),
+        pytest.param("XNYS", span("1969-12-31", "1970-01-02"), id="before the first bar of any"),
+    ],
 )
-def test_a_window_beyond_what_a_calendar_knows_is_refused(window: Window) -> None:
-    with pytest.raises(InvalidValueError, match="which calendar XHKG knows"):
-        Exchange("XHKG").session_bars(Grid(DAY), window)
+def test_a_window_beyond_what_a_calendar_knows_is_refused(code: str, window: Window) -> None:
+    with pytest.raises(InvalidValueError, match=f"which calendar {code} knows"):
+        Exchange(code).session_bars(Grid(DAY), window)
 
 
 def test_the_first_and_last_day_that_a_calendar_knows_are_inside() -> None:
     last = slots(Exchange("XHKG"), DAY, span("2049-12-30", "2050-01-01"))
     assert last == ["2049-12-30 00:00", "2049-12-31 00:00"]
-    assert slots(Exchange("XHKG"), DAY, span("1960-01-01", "1960-01-06"))
+    assert slots(Exchange("XSAU"), DAY, span("2021-01-01", "2021-01-04")) == ["2021-01-03 00:00"]
 
 
 @pytest.mark.parametrize("calendar", [NYSE, FX], ids=lambda c: str(c.name))
@@ -144,6 +148,11 @@ def test_the_first_and_last_day_that_a_calendar_knows_are_inside() -> None:
 def test_times_beyond_all_calendars_are_refused(calendar: Calendar, start: int) -> None:
     with pytest.raises(InvalidValueError, match="window must be inside"):
         calendar.session_bars(Grid(DAY), Window(start, start + DAY))
+
+
+def test_a_week_that_never_ends_is_refused() -> None:
+    with pytest.raises(InvalidValueError, match="inside the years 1 to 9999"):
+        FX.session_bars(Grid(DAY), Window(0, 10**12))
 
 
 def test_an_unknown_exchange_is_refused_by_name() -> None:
@@ -211,7 +220,9 @@ def test_daily_bars_may_be_those_of_every_day_with_a_trade() -> None:
     ("field", "week"),
     [
         ("timezone", ("Mars/Olympus", "Sun 17:00", "Fri 17:00")),
-        ("timezone", ("../etc", "Sun 17:00", "Fri 17:01")),
+        ("timezone", ("../etc", "Sun 17:00", "Fri 17:00")),
+        ("timezone", ("America", "Sun 17:00", "Fri 17:00")),
+        ("timezone", ("x" * 300, "Sun 17:00", "Fri 17:00")),
         ("open", ("UTC", "Sunday", "Fri 17:00")),
         ("open", ("UTC", "17:00", "Fri 17:00")),
         ("open", ("UTC", "S 17:00", "Fri 17:00")),

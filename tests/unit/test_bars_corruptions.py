@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bars import BarFrame, Versions, Weekly, Window, content_hash
+from bars import BarFrame, Exchange, Versions, Weekly, Window, content_hash
 from bars.conformance import (
     CHECKS,
     ConformancePipeline,
@@ -163,6 +163,12 @@ CORRUPTIONS = {
     "bars after the listing": Corruption("time.listed", lambda: about(listed=Window(0, T[-2])), 2),
     "bars that the record does not cover": Corruption(
         "time.covered", lambda: about(covers=(Window(T[0], T[9]), Window(T[10], T[-1] + 1))), 1
+    ),
+    "a window of which the calendar knows nothing": Corruption(
+        "time.calendar", lambda: about(calendar=Exchange("XSAU"))
+    ),
+    "a window without an end": Corruption(
+        "time.calendar", lambda: about(window=Window(0, 2**62), listed=None)
     ),
     "NaN in one column": Corruption("values.missing", lambda: values("low", (5, np.nan)), 1),
     "NaN in all columns": Corruption("values.empty", lambda: without_prices(5, 6), 2),
