@@ -1,0 +1,344 @@
+"""One road on the local stack: a scripted source, three agents as processes, and the truth."""
+
+import asyncio
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import numpy as np
+import yaml
+
+import topics
+from avro_schemas import BackfillRequest, BackfillStatus, RequestKind, RequestState
+from bars.frame import BarFrame
+from bars.series import Series
+from bars.window import Window, covered
+from ops.stack import LocalStack
+from ops.supervise import Report, ready_file
+from provider.backfills import BackfillRequests
+from runtime import Settings, SystemClock
+from sources.testing import calls_of, write_truth
+from store import Dsn, Store
+
+ROOT = Path(__file__).parents[2]
+MINUTE = 60
+WINDOW_BARS = 300
+WINDOWS = 16
+"""Of each request; the source takes its time, so a fault falls into the middle."""
+
+START = 1_700_000_040 - 1_700_000_040 % (WINDOW_BARS * MINUTE)
+NODES = 40
+LANE = "bf:truth"
+PATIENCE_S = 120.0
+POLL_S = 0.05
+
+
+class RoadError(AssertionError):
+    """Something that had to come did not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The files of a road."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "seamless.yaml"
+
+    @property
+    def truth(self) -> Path:
+        return self.folder / "truth.parquet"
+
+    @property
+    def calls(self) -> Path:
+        return self.folder / "calls.jsonl"
+
+    @property
+    def hold(self) -> Path:
+        return self.folder / "hold"
+
+    @property
+    def raises(self) -> Path:
+        return self.folder / "raises"
+
+
+class Agent:
+    """One supervised process of ours."""
+
+    def __init__(self, road: "Road", role: str, number: int = 0) -> None:
+        self.role = role
+        self._road = road
+        self._number = number
+        name = f"{role}{number}"
+        self.report = road.places.folder / f"{name}.json"
+        self.log = road.places.folder / f"{name}.log"
+        self._supervisor: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process itself, not its supervisor."""
+        report = Report.read(self.report)
+        if report is None or report.child is None:
+            raise RoadError(f"{self.role} is not running: {report}; {self.tail()}")
+        return report.child
+
+    def start(self, module: str | None = None) -> None:
+        """Start and return when it does its work."""
+        self.report.unlink(missing_ok=True)
+        ready_file(self.report).unlink(missing_ok=True)
+        modules = {"worker": ["worker"]}.get(self.role, ["streams", self.role])
+        program = [module, self.role] if module else modules
+        command = [sys.executable, "-m", "ops.supervise", "--report", str(self.report), "--"]
+        command += [sys.executable, "-m", *program, "--config", str(self._road.places.config)]
+        state = self._road.places.folder / f"state{self._number}"
+        environ = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "SEAMLESS_STATE_DIR": str(state),
+            "SEAMLESS_TEST_RAISES": str(self._road.places.raises),
+        }
+        with self.log.open("ab") as out:
+            self._supervisor = subprocess.Popen(
+                command, env=environ, cwd=ROOT, stdout=out, stderr=out
+            )
+        self.until_ready()
+
+    def until_ready(self) -> None:
+        """Return when the process that runs now does its work."""
+        until(lambda: ready_file(self.report).exists(), f"{self.role} is ready", self.tail)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process."""
+        os.kill(self.pid, number)
+
+    def until_restarted(self, pid: int) -> None:
+        """Return when another process does the work of the one that had that pid."""
+
+        def other() -> bool:
+            report = Report.read(self.report)
+            return report is not None and report.child not in (None, pid)
+
+        until(other, f"{self.role} is started again", self.tail)
+        self.until_ready()
+
+    def ended(self) -> bool:
+        """Whether process and supervisor are gone."""
+        return self._supervisor is None or self._supervisor.poll() is not None
+
+    def stop(self) -> None:
+        """Ask it to end and wait; kill it when it does not."""
+        supervisor, self._supervisor = self._supervisor, None
+        if supervisor is None:
+            return
+        child = Report.read(self.report)
+        supervisor.terminate()
+        try:
+            supervisor.wait(40)
+        except subprocess.TimeoutExpired:
+            supervisor.kill()
+            supervisor.wait(10)
+            if child is not None and child.child is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(child.child, signal.SIGKILL)
+
+    def tail(self) -> str:
+        """Return the end of its log."""
+        with suppress(FileNotFoundError):
+            return self.log.read_text(encoding="utf-8", errors="replace")[-3_000:]
+        return ""
+
+
+class Road:
+    """A source, topics, three agents and tables that nobody else uses."""
+
+    def __init__(self, stack: LocalStack, folder: Path, session_ms: int = 6_000) -> None:
+        self.stack = stack
+        self.places = Places(folder)
+        self.truth = {f"fault:node-{i:02d}:1m": _walk(i) for i in range(NODES)}
+        write_truth(self.places.truth, self.truth)
+        self.places.config.write_text(yaml.safe_dump(self._config(session_ms)), encoding="utf-8")
+        self.settings = Settings.load(self.places.config, {})
+        self._requests = BackfillRequests(self.settings, SystemClock())
+        self._fresh = iter(sorted(self.truth))
+        self.agents = {role: Agent(self, role) for role in ("conform", "materialize", "worker")}
+
+    def _config(self, session_ms: int) -> dict[str, object]:
+        addresses, name = self.stack.addresses, f"f{secrets.token_hex(3)}"
+        options = {
+            "truth": str(self.places.truth),
+            "calls": str(self.places.calls),
+            "hold": str(self.places.hold),
+            "delay_s": 0.25,
+        }
+        node = {"interval": "1m", "sources": ["truth"], "calendar": "24/7"}
+        return {
+            "kafka": {
+                "bootstrap": addresses.bootstrap,
+                "prefix": f"{name}.",
+                "session_timeout_ms": session_ms,
+                "heartbeat_ms": session_ms // 6,
+                "transaction_timeout_ms": 10_000,
+            },
+            "registry": {"url": addresses.registry_url},
+            "store": {"dsn": addresses.dsn, "table_prefix": f"{name}_"},
+            "backfill": {"window_bars": WINDOW_BARS, "max_concurrent_requests": 2},
+            "sources": {
+                "truth": {
+                    "kind": "python",
+                    "fetcher": "sources.testing:ScriptedFiles",
+                    "options": options,
+                }
+            },
+            "nodes": dict.fromkeys(self.truth, node),
+        }
+
+    async def open(self) -> None:
+        """Create the topics and start the agents."""
+        await topics.apply(self.settings)
+        for agent in self.agents.values():
+            await asyncio.to_thread(agent.start)
+
+    async def close(self) -> None:
+        """Stop the agents."""
+        await self._requests.close()
+        for agent in self.agents.values():
+            await asyncio.to_thread(agent.stop)
+
+    def series(self) -> Series:
+        """Return a series that nobody has asked for yet."""
+        return Series(next(self._fresh), MINUTE)
+
+    @property
+    def window(self) -> Window:
+        """What is asked for of every series."""
+        return Window(START, START + WINDOWS * WINDOW_BARS * MINUTE)
+
+    def ask(self, series: Series) -> "asyncio.Task[BackfillStatus]":
+        """Publish a request; the task ends with its last status."""
+        request = BackfillRequest(
+            request_id=secrets.token_hex(8),
+            kind=RequestKind.SUBMIT,
+            node_id=series.node,
+            interval=series.interval,
+            start=self.window.start,
+            end=self.window.end,
+        )
+
+        async def follow() -> BackfillStatus:
+            last = None
+            async for status in self._requests.submit(request):
+                last = status
+            if last is None:
+                raise RoadError("no status came")
+            return last
+
+        return asyncio.create_task(follow())
+
+    async def until_calls(self, series: Series, calls: int = 4) -> None:
+        """Return when the source has been asked that often: the request is in mid-work."""
+        await asyncio.to_thread(
+            until, lambda: self.calls(series) >= calls, f"{calls} calls", self.tails
+        )
+
+    def calls(self, series: Series) -> int:
+        """Return how often the source was asked for a series."""
+        return sum(call["node"] == series.node for call in calls_of(self.places.calls))
+
+    async def done(self, task: "asyncio.Task[BackfillStatus]") -> None:
+        """Return when the request is done.
+
+        Raises:
+            RoadError: It failed, or took too long.
+        """
+        try:
+            status = await asyncio.wait_for(task, PATIENCE_S)
+        except TimeoutError:
+            raise RoadError(f"the request did not end in {PATIENCE_S} s\n{self.tails()}") from None
+        if status.state is not RequestState.DONE:
+            raise RoadError(f"the request ended with {status}\n{self.tails()}")
+
+    def tails(self) -> str:
+        """Return the ends of all logs."""
+        return "\n".join(f"--- {role}\n{agent.tail()}" for role, agent in self.agents.items())
+
+    def compare(self, series: Series) -> None:
+        """Compare the store with the source, bar by bar.
+
+        Raises:
+            RoadError: A bar differs, is missing or too many, or the ledger does not cover it.
+        """
+        with self.store() as store:
+            wrong = self.difference(store, series)
+        if wrong:
+            raise RoadError(f"{series}: {wrong}")
+
+    def difference(self, store: Store, series: Series) -> str:
+        """Return how the store differs from the source; empty if it does not."""
+        if not covered(self.window, store.ledger.windows(series)):
+            return "the ledger does not cover the window"
+        wanted = self.truth[series.node].inside(self.window)
+        found = store.reader.bars(series, self.window, self.settings.ranks)
+        if found.equals(wanted):
+            return ""
+        missing, extra = set(wanted.ts) - set(found.ts), set(found.ts) - set(wanted.ts)
+        return f"{len(missing)} bars missing, {len(extra)} too many, of {len(wanted)}"
+
+    def rows(self) -> int:
+        """Return how many rows all tables of bars have: versions, not bars."""
+        with self.store() as store:
+            table = store.bars_table(MINUTE)
+        return int(self.sql(f'SELECT count() FROM "{table}"')[0][0])
+
+    def sql(self, text: str) -> list[list[int]]:
+        """Ask QuestDB something that no part of ours asks."""
+        dsn = Dsn.parse(self.settings.store.dsn)
+        answer = httpx.get(f"http://{dsn.address}/exec", params={"query": text}, timeout=20)
+        answer.raise_for_status()
+        found: list[list[int]] = answer.json().get("dataset", [])
+        return found
+
+    @contextmanager
+    def store(self) -> Iterator[Store]:
+        """Open the store."""
+        with Store.connect(self.settings.store, 20) as store:
+            yield store
+
+
+def until(true: Callable[[], bool], what: str, why: Callable[[], str]) -> None:
+    """Return when something is true.
+
+    Raises:
+        RoadError: It took too long.
+    """
+    end = time.monotonic() + PATIENCE_S
+    while not true():
+        if time.monotonic() > end:
+            raise RoadError(f"not in {PATIENCE_S} s: {what}\n{why()}")
+        time.sleep(POLL_S)
+
+
+def _walk(index: int) -> BarFrame:
+    rng = np.random.default_rng(index)
+    count = WINDOWS * WINDOW_BARS
+    close = np.round(100 + np.cumsum(rng.normal(0, 0.05, count)), 2)
+    opened = np.concatenate((np.full(1, 100.0), close[:-1]))
+    frame = BarFrame(
+        START + MINUTE * np.arange(count, dtype=np.int64),
+        opened,
+        np.maximum(opened, close) + 0.01,
+        np.minimum(opened, close) - 0.01,
+        close,
+        np.round(rng.exponential(9, count), 3),
+    )
+    # Some minutes have no trades.
+    return frame.take(rng.random(count) > 0.02)
