@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from bars.frame import COLUMNS
+from bars.frame import COLUMNS, PRICE_COLUMNS
 from bars.series import Series, interval_label
 from bars.window import Window
 from runtime.errors import ConfigError, Problem
@@ -28,8 +28,8 @@ from sources._table import FileBars, parse_table
 from sources._times import CellError
 from sources.errors import BadCellError, Cell, SourceError, SourceUnavailableError
 
-CACHE_BYTES = 128 * 2**20
-"""Files beyond this are dropped, the one not asked for longest first."""
+CACHE_BYTES = 64 * 2**20
+"""What a source keeps; files beyond this are dropped, the one not asked for longest first."""
 
 _READS_MAX = 3
 """Times that a file is read when it changes meanwhile."""
@@ -117,13 +117,13 @@ class FileFetcher:
 
     def _fetch(self, window: Window, series: Series) -> pd.DataFrame:
         place, found = self._rows(series)
-        bars = found.bars
-        chosen = found.rows_of(place.symbol)
-        chosen &= (bars.ts >= window.start) & (bars.ts < window.end)
-        for cell in found.bad:
-            if chosen[cell.row]:
-                raise _bad_cell(self._source, place.path, cell)
-        return bars.take(chosen).to_pandas()
+        rows = found.rows_of(place.symbol, window)
+        if found.bad:
+            wanted = set(rows.tolist())
+            for cell in found.bad:
+                if cell.row in wanted:
+                    raise _bad_cell(self._source, place.path, cell)
+        return found.bars.take(rows).to_pandas()
 
     def _listed(self, series: Series) -> Window | None:
         place, found = self._rows(series)
@@ -198,7 +198,8 @@ class _Cache:
     def _read(self, path: Path) -> FileBars:
         columns = {name: self._source.columns.get(name, name) for name in COLUMNS}
         symbol_column = self._source.symbol_column
-        wanted = [*columns.values(), *([symbol_column] if symbol_column else [])]
+        texts = (columns["ts"], *((symbol_column,) if symbol_column else ()))
+        wanted = _Wanted(texts, tuple(columns[name] for name in PRICE_COLUMNS))
         read = _read_csv if self._source.kind == "csv" else _read_parquet
         try:
             table = read(path, wanted)
@@ -222,23 +223,43 @@ class _Cache:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Columns to read, as the file calls them."""
+
+    texts: tuple[str, ...]
+    numbers: tuple[str, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """All of them."""
+        return list(dict.fromkeys(self.texts + self.numbers))
+
+
 class _ColumnsError(Exception):
     """A column that is needed is not there, or is there twice."""
 
 
-def _read_csv(path: Path, wanted: list[str]) -> Any:
-    text = pa.csv.ConvertOptions(
-        column_types=dict.fromkeys(wanted, pa.string()), strings_can_be_null=False
-    )
-    table = pa.csv.read_csv(path, convert_options=text)
-    _check_columns(table.column_names, wanted)
-    return table.select(wanted)
+def _read_csv(path: Path, wanted: _Wanted) -> Any:
+    """Read numbers as numbers, and if that fails as text, in which the bad cell can be found."""
+    try:
+        return _read_csv_as(path, wanted, pa.float64())
+    except pa.ArrowInvalid:
+        return _read_csv_as(path, wanted, pa.string())
 
 
-def _read_parquet(path: Path, wanted: list[str]) -> Any:
+def _read_csv_as(path: Path, wanted: _Wanted, number: Any) -> Any:
+    types = dict.fromkeys(wanted.texts, pa.string()) | dict.fromkeys(wanted.numbers, number)
+    convert = pa.csv.ConvertOptions(column_types=types, null_values=[], strings_can_be_null=False)
+    table = pa.csv.read_csv(path, convert_options=convert)
+    _check_columns(table.column_names, wanted.names)
+    return table.select(wanted.names)
+
+
+def _read_parquet(path: Path, wanted: _Wanted) -> Any:
     with pa.parquet.ParquetFile(path) as file:
-        _check_columns(file.schema_arrow.names, wanted)
-        return file.read(columns=wanted)
+        _check_columns(file.schema_arrow.names, wanted.names)
+        return file.read(columns=wanted.names)
 
 
 def _check_columns(found: list[str], wanted: list[str]) -> None:

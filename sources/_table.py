@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bars.frame import PRICE_COLUMNS, BarFrame
+from bars.window import Window
 from sources._times import CellError, mask, parse_times
 from sources.errors import Cell
 
@@ -39,13 +40,22 @@ class FileBars:
     symbols: tuple[str, ...] = ()
     """Every symbol in the file."""
 
-    def rows_of(self, symbol: str | None) -> NDArray[np.bool_]:
-        """Return a mask of the rows of a symbol; of all rows for None."""
-        if symbol is None:
-            return np.ones(len(self.bars), np.bool_)
-        if symbol not in self.symbols:
-            return np.zeros(len(self.bars), np.bool_)
-        return np.asarray(self.codes == self.symbols.index(symbol))
+    ascending: bool = False
+    """Whether no time is before the one above it."""
+
+    def rows_of(self, symbol: str | None, window: Window | None = None) -> NDArray[np.intp]:
+        """Return the positions of the rows of a symbol (None: of all) inside a window."""
+        ts = self.bars.ts
+        if symbol is None and self.ascending and window is not None:
+            first, end = np.searchsorted(ts, (window.start, window.end))
+            return np.arange(first, end)
+        chosen = np.ones(ts.size, np.bool_)
+        if symbol is not None:
+            code = self.symbols.index(symbol) if symbol in self.symbols else len(self.symbols)
+            chosen &= self.codes == code
+        if window is not None:
+            chosen &= (ts >= window.start) & (ts < window.end)
+        return np.flatnonzero(chosen)
 
     @property
     def size_bytes(self) -> int:
@@ -72,11 +82,12 @@ def parse_table(
     prices = [_numbers(table[columns[name]], columns[name], bad) for name in PRICE_COLUMNS]
     bars = BarFrame(ts.copy(), *prices)
     ordered = tuple(sorted(bad, key=lambda cell: cell.row))
+    ascending = bool((ts[1:] >= ts[:-1]).all())
     if symbol_column is None:
-        return FileBars(bars, ordered, np.empty(0, np.int32))
+        return FileBars(bars, ordered, np.empty(0, np.int32), ascending=ascending)
     coded = pc.cast(table[symbol_column], pa.string()).combine_chunks().dictionary_encode()
     codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
-    return FileBars(bars, ordered, codes, tuple(coded.dictionary.to_pylist()))
+    return FileBars(bars, ordered, codes, tuple(coded.dictionary.to_pylist()), ascending)
 
 
 def _numbers(column: Any, name: str, bad: list[Cell]) -> NDArray[np.float64]:

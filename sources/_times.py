@@ -80,24 +80,31 @@ class _Column:
         raise CellError(Cell(0, self._name, f"a column of {kind}", ALLOWED))
 
     def _of_text(self, text: Any) -> NDArray[np.int64]:
-        kinds = np.zeros(len(text), np.int8)
-        for code, (_, pattern) in enumerate(_KINDS, 1):
-            kinds[mask(pc.match_substring_regex(text, pattern))] = code
-        self._refuse(kinds == 0, ALLOWED)
-        if (kinds == _EPOCH).any():  # eight digits are a date only if all of them are
-            kinds[kinds == _COMPACT] = _EPOCH
-        first = int(kinds[0])
-        self._refuse(kinds != first, f"{_KINDS[first - 1][0]}, as the first row has")
+        first = self._kind(text)
         if first == _EPOCH:
             return self._of_epoch(self._integers(text))
-        values = pd.Series(text.to_pylist(), dtype="object")
-        form = "%Y%m%d" if first == _COMPACT else "ISO8601"
-        moments = pd.to_datetime(values, format=form, errors="coerce", utc=first == _AWARE)
-        self._refuse(moments.isna().to_numpy(), ALLOWED)
-        if first == _AWARE:
-            return self._whole(moments.dt.tz_localize(None).to_numpy())
-        naive = moments.to_numpy()
-        return self._whole(self._local(naive) if first == _NAIVE else naive)
+        moments = _quickly(text, first)
+        if moments is None:
+            form = "%Y%m%d" if first == _COMPACT else "ISO8601"
+            values = pd.Series(text.to_pylist(), dtype="object")
+            read = pd.to_datetime(values, format=form, errors="coerce", utc=first == _AWARE)
+            self._refuse(read.isna().to_numpy(), ALLOWED)
+            moments = (read.dt.tz_localize(None) if first == _AWARE else read).to_numpy()
+        return self._whole(self._local(moments) if first == _NAIVE else moments)
+
+    def _kind(self, text: Any) -> int:
+        """Return the kind of time that every row is; raise for the first that is another."""
+        for code in (_COMPACT, _EPOCH, _DATE, _NAIVE, _AWARE):
+            if _is(text[:1], code)[0] and _is(text, code).all():
+                return code
+        kinds = np.zeros(len(text), np.int8)
+        for code in range(1, len(_KINDS) + 1):
+            kinds[_is(text, code)] = code
+        self._refuse(kinds == 0, ALLOWED)
+        kinds[kinds == _COMPACT] = _EPOCH  # eight digits are a date only if all of them are
+        first = int(kinds[0])
+        self._refuse(kinds != first, f"{_KINDS[first - 1][0]}, as the first row has")
+        return first
 
     def _integers(self, text: Any) -> NDArray[np.int64]:
         long = mask(pc.greater(pc.utf8_length(text), 17))
@@ -138,6 +145,26 @@ class _Column:
         if rows.any():
             row = int(np.argmax(rows))
             raise CellError(Cell(row, self._name, self._column[row].as_py(), allowed))
+
+
+def _is(text: Any, kind: int) -> NDArray[np.bool_]:
+    return mask(pc.match_substring_regex(text, _KINDS[kind - 1][1]))
+
+
+def _quickly(text: Any, kind: int) -> NDArray[np.datetime64] | None:
+    """Return what Arrow reads; None if there is something that it does not understand."""
+    types = {
+        _DATE: pa.date32(),
+        _NAIVE: pa.timestamp("us"),
+        _AWARE: pa.timestamp("us", "UTC"),
+    }
+    if kind not in types:
+        return None
+    try:
+        moments: NDArray[np.datetime64] = text.cast(types[kind]).to_numpy(zero_copy_only=False)
+    except pa.ArrowInvalid:
+        return None
+    return moments
 
 
 def mask(column: Any) -> NDArray[np.bool_]:

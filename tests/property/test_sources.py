@@ -28,6 +28,8 @@ PRICES = st.floats(allow_nan=True, allow_infinity=True, width=64)
 @st.composite
 def frames(draw: st.DrawFn) -> BarFrame:
     ts = draw(st.lists(DECADES, max_size=30))
+    if draw(st.booleans()):
+        ts.sort()  # as most files are, which are then searched in another way
     columns = [draw(st.lists(PRICES, min_size=len(ts), max_size=len(ts))) for _ in range(5)]
     return BarFrame(np.array(ts, np.int64), *(np.array(c, np.float64) for c in columns))
 

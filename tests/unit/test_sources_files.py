@@ -428,7 +428,7 @@ def test_a_file_is_read_once_until_it_changes(
     reads = []
     original = files._read_csv
 
-    def counted(path: Path, wanted: list[str]) -> Any:
+    def counted(path: Path, wanted: Any) -> Any:
         reads.append(path)
         return original(path, wanted)
 
@@ -458,7 +458,7 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(
     original = files._read_csv
     changes = iter([HEADER + "torn", rows("2000-03-01", "2000-03-02")])
 
-    def torn(path: Path, wanted: list[str]) -> Any:
+    def torn(path: Path, wanted: Any) -> Any:
         for text in changes:
             path.write_text(text)
             break
@@ -474,7 +474,7 @@ def test_a_file_that_never_rests_is_given_up_for_now(
     source = csv_source(tmp_path, rows("2000-03-01"))
     original = files._read_csv
 
-    def restless(path: Path, wanted: list[str]) -> Any:
+    def restless(path: Path, wanted: Any) -> Any:
         with path.open("a") as file:
             file.write("2000-03-05,1,2,1,1,10\n")
         return original(path, wanted)
