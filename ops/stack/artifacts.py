@@ -12,6 +12,7 @@ import hashlib
 import shutil
 import tarfile
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -44,6 +45,7 @@ class Artifacts:
         self._console = console
         self._settings: Any = GlobalSettings.load()
         self._cache: Path = self._settings.cache_dir / "seamless"
+        self._interrupted = threading.Event()
 
     def fetch(self, servers: Sequence[str]) -> dict[str, tuple[Path, ...]]:
         """Return checked files of each server: its jars, or the folder its archive became.
@@ -57,17 +59,43 @@ class Artifacts:
             self._progress() as progress,
             ThreadPoolExecutor(_DOWNLOADS) as pool,
         ):
-            found: dict[str, tuple[Path, ...]] = {}
-            for server in servers:
-                bundle = self._table[server]
-                tree = self._tree(server, bundle) if bundle.tree_sha256 else None
-                if tree and digest_of_tree(tree) == bundle.tree_sha256:
-                    found[server] = (tree,)
-                    continue
-                report = partial(_reporter, progress, bundle)
-                paths = tuple(pool.map(partial(self._checked, report=report), bundle.files))
-                found[server] = (self._unpack(bundle, paths[0], tree),) if tree else paths
-            return found
+            try:
+                return {
+                    server: self._fetch_one(server, partial(self._reporter, progress), pool)
+                    for server in servers
+                }
+            except KeyboardInterrupt:
+                self._interrupted.set()  # else it would be heeded when the file is complete
+                raise
+
+    def _fetch_one(
+        self, server: str, report: "_Report", pool: ThreadPoolExecutor
+    ) -> tuple[Path, ...]:
+        bundle = self._table[server]
+        checked = partial(self._checked, report=report)
+        if bundle.tree_sha256 is None:
+            return tuple(pool.map(checked, bundle.files))
+        tree = self._cache / f"{server}-{bundle.version}"
+        if digest_of_tree(tree) != bundle.tree_sha256:
+            self._unpack(bundle, checked(bundle.files[0]), tree)
+        return (tree,)
+
+    @contextmanager
+    def _reporter(
+        self, progress: Progress, name: str, size: int
+    ) -> Iterator[Callable[[int], None]]:
+        """Show one line for a download, and take it away when it is over."""
+        task = progress.add_task(name, total=size)
+
+        def advance(count: int) -> None:
+            if self._interrupted.is_set():
+                raise InterruptedError(f"fetching {name} was interrupted")
+            progress.update(task, advance=count)
+
+        try:
+            yield advance
+        finally:
+            progress.remove_task(task)
 
     def _progress(self) -> Progress:
         return Progress(
@@ -103,15 +131,14 @@ class Artifacts:
             repo_cache=self._settings.repo_cache,
             timeout=_HTTP_TIMEOUT_S,
         )
-        # A mirror that somebody configured comes before the central repository.
-        context.remote_repos = {**self._settings.repositories, **context.remote_repos}
+        # A mirror that somebody configured comes before the central repository, or in its place.
+        mirrors = self._settings.repositories
+        others = {n: url for n, url in context.remote_repos.items() if n not in mirrors}
+        context.remote_repos = {**mirrors, **others}
         component = context.project(file.group, file.name).at_version(file.version)
         return component.artifact(classifier=file.classifier, packaging=file.packaging)
 
-    def _tree(self, server: str, bundle: Bundle) -> Path:
-        return self._cache / f"{server}-{bundle.version}"
-
-    def _unpack(self, bundle: Bundle, archive: Path, tree: Path) -> Path:
+    def _unpack(self, bundle: Bundle, archive: Path, tree: Path) -> None:
         """Unpack beside the final folder and move it there when it is right."""
         for left_behind in self._cache.glob(f"{tree.name}.part-*"):
             shutil.rmtree(left_behind)
@@ -127,7 +154,6 @@ class Artifacts:
         if tree.exists():
             shutil.rmtree(tree)
         part.rename(tree)
-        return tree
 
 
 def digest(path: Path) -> str:
@@ -155,15 +181,3 @@ def unpack(archive: Path, folder: Path) -> None:
 
 _Report = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 """What jgo calls with a file's name and size, for a function to call with bytes that came."""
-
-
-@contextmanager
-def _reporter(
-    progress: Progress, bundle: Bundle, name: str, size: int
-) -> Iterator[Callable[[int], None]]:
-    """Show one line for a download, and take it away when it is over."""
-    task = progress.add_task(f"{bundle}: {name}", total=size)
-    try:
-        yield lambda count: progress.update(task, advance=count)
-    finally:
-        progress.remove_task(task)

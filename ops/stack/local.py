@@ -120,6 +120,13 @@ class LocalStack:
             control.stop(self._agents(record))
             control.stop(servers(self._context(record)))
 
+    def down_agents(self) -> None:
+        """Stop the agents alone; the next `up` without a configuration starts them again."""
+        with self._locked():
+            control = self._open()
+            control.stop(self._agents(control.record))
+            control.change(replace(control.record, agents=False))
+
     def status(self) -> StackStatus:
         """Return what is seen now; starts and changes nothing."""
         record = self._folder.load()

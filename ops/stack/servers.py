@@ -123,6 +123,13 @@ def kafka_properties(data: Path, ports: Ports, more: Mapping[str, str]) -> dict[
     } | dict(more)
 
 
+def cluster_id(random: bytes) -> str:
+    """Return what Kafka takes for the name of a cluster, out of 16 random bytes."""
+    # Without its highest bit the name cannot begin with "-", which the tool takes for an option.
+    whole = bytes([random[0] & 0x7F]) + random[1:]
+    return base64.urlsafe_b64encode(whole).decode().rstrip("=")
+
+
 def _prepare_kafka(context: Context, jars: tuple[Path, ...]) -> tuple[str, ...]:
     """Write the broker's properties, format its folder once, and return its command."""
     home = context.folder.data("kafka")
@@ -135,7 +142,7 @@ def _prepare_kafka(context: Context, jars: tuple[Path, ...]) -> tuple[str, ...]:
     if not formatted.exists():
         # Without the mark a format was cut off: nothing was ever stored in what it left.
         shutil.rmtree(data, ignore_errors=True)
-        cluster = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
+        cluster = cluster_id(secrets.token_bytes(16))
         tool = ("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(file))
         _format_kafka((*java, *tool), context.inherited())
         formatted.touch()
