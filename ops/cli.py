@@ -3,6 +3,7 @@
 import typer
 
 from ops import cli_backfill, cli_read, cli_stack, cli_topics
+from runtime.log import configure
 
 app = typer.Typer(
     name="seamless",
@@ -19,4 +20,5 @@ cli_read.register(app)
 
 def main() -> None:
     """Run the command line."""
+    configure("cli", "WARNING")
     app()

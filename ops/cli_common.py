@@ -18,7 +18,6 @@ from bars.errors import InvalidValueError, SeamlessError
 from bars.series import Series, parse_interval
 from bars.window import Window
 from runtime import ConfigError, Settings, parse_time
-from runtime.log import configure
 
 EXIT_FAILED = 1
 EXIT_INPUT = 2
@@ -49,7 +48,6 @@ End = Annotated[
 @contextmanager
 def told() -> Iterator[None]:
     """Turn an error into its message on standard error and an exit code."""
-    configure("cli", "WARNING")
     try:
         yield
     except (ConfigError, InvalidValueError) as error:

@@ -29,7 +29,7 @@ ALWAYS_OPEN = "24/7"
 class JudgeOptions(TypedDict, total=False):
     """How answers are made and judged, whatever they are read from."""
 
-    strategy: DataAvailabilityStrategy
+    strategy: DataAvailabilityStrategy | str
     """What to do about missing bars; AUTO_BACKFILL unless said otherwise."""
 
     conformance: ConformancePipeline
