@@ -93,9 +93,12 @@ class ParquetColumns:
             return Symbols(np.empty(0, np.int32), ())
         if not pa.types.is_dictionary(column.type):
             column = column.dictionary_encode()
-        array = column.unify_dictionaries().combine_chunks()
-        codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        return Symbols(codes.astype(np.int32, copy=False), tuple(array.dictionary.to_pylist()))
+        one = column.num_chunks == 1
+        array = column.chunk(0) if one else column.unify_dictionaries().combine_chunks()
+        codes = array.indices.fill_null(-1) if array.null_count else array.indices
+        return Symbols(
+            codes.to_numpy().astype(np.int32, copy=False), tuple(array.dictionary.to_pylist())
+        )
 
     def _integers(self, name: str, unit: pa.DataType) -> NDArray[np.int64]:
         column = self._table.column(name)
