@@ -265,6 +265,13 @@ def test_a_withdrawn_bar_is_a_gap_and_a_revision() -> None:
     assert result.withdrawn.tolist() == [T[8]]
 
 
+def test_a_row_that_comes_again_much_later_is_repeated_and_out_of_order() -> None:
+    bars = BarFrame.concat([CLEAN, CLEAN.take([8])])
+    result = judged((bars, replace(CONTEXT, content_hash=None, stored=None)))
+    assert [f.check for f in result.findings] == ["time.order", "time.repeated"]
+    assert [f.sample_ts for f in result.findings] == [(T[8],), (T[8],)]
+
+
 def test_times_that_no_store_can_hold_are_found() -> None:
     """A window that reaches there must not make them right."""
     far = replace(CONTEXT, window=Window(-DAY, 2**40), covers=(), stored=None, content_hash=None)
