@@ -17,6 +17,7 @@ from coordinator.errors import (
 )
 from coordinator.lease import HeldLease, LeaseFailure, check_ttl_ms
 from coordinator.machine.values import (
+    PPM,
     PRIORITY_MAX,
     Failure,
     JobSpec,
@@ -29,6 +30,7 @@ from coordinator.machine.values import (
 )
 
 __all__ = [
+    "PPM",
     "PRIORITY_MAX",
     "CommandRefusedError",
     "CoordinatorError",

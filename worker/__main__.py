@@ -1,0 +1,54 @@
+"""`python -m worker --config seamless.yaml`: the fetch worker as this process.
+
+Exit codes: 0 asked to stop, 1 crashed, 2 wrong configuration or another worker runs.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bars.errors import InvalidValueError, SeamlessError
+from runtime.errors import ConfigError
+from runtime.log import configure, logger
+from runtime.settings import Settings
+from worker.epoch import EpochFileError
+from worker.errors import SecondWorkerError
+from worker.process import ProcessOptions, run_process
+
+READY_FILE = "SEAMLESS_READY_FILE"
+"""Environment variable: the file into which the process writes its id when it does its work."""
+
+EXIT_CRASHED = 1
+EXIT_REFUSED = 2
+
+_log = logger(__name__)
+
+
+def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run the worker until it ends; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
+    parser.add_argument("--config", type=Path, default=Path("seamless.yaml"))
+    parser.add_argument("--ready-file", default=environ.get(READY_FILE))
+    parser.add_argument("--log-level", default="INFO")
+    parser.add_argument("--metrics-port", type=int, default=None)
+    chosen = parser.parse_args(arguments)
+    configure("worker", chosen.log_level)
+    options = ProcessOptions(
+        ready_file=Path(chosen.ready_file) if chosen.ready_file else None,
+        metrics_port=chosen.metrics_port,
+    )
+    try:
+        run_process(Settings.load(chosen.config, environ), options)
+    except (ConfigError, EpochFileError, InvalidValueError, SecondWorkerError) as error:
+        print(error, file=sys.stderr)
+        return EXIT_REFUSED
+    except SeamlessError:
+        _log.exception("crashed")
+        return EXIT_CRASHED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))

@@ -1,0 +1,99 @@
+"""Makes sure that there is one fetch worker: a lock on this machine, the group on all machines."""
+
+import fcntl
+import os
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from runtime.clock import Clock
+from runtime.log import logger
+from topics import Member
+from worker.errors import SecondWorkerError
+
+LOOK_S = 0.5
+
+GRACE_S = 3.0
+"""After its session has ended, a killed member is gone from the group within this."""
+
+_log = logger(__name__)
+
+
+class MachineLock:
+    """A lock on a file that ends with the process, however that ends."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: int | None = None
+
+    def __enter__(self) -> Self:
+        """Take it.
+
+        Raises:
+            SecondWorkerError: Another process has it.
+        """
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(file, 200).decode("utf-8", "replace").strip() or "an unknown process"
+            os.close(file)
+            raise SecondWorkerError(f"{owner} holds {self._path}") from None
+        os.truncate(file, 0)
+        os.write(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        self._file = file
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # The file stays: whoever removed it could take the lock of the next one's away.
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+async def wait_alone(
+    members: Callable[[], Awaitable[Sequence[Member]]], clock: Clock, session_timeout_s: float
+) -> None:
+    """Return when the group of fetch workers has no members.
+
+    A worker that was killed counts as a member until its session ends, so that is waited for.
+
+    Args:
+        members: Returns who is in the group.
+        clock: For the waiting.
+        session_timeout_s: How long a silent member stays.
+
+    Raises:
+        SecondWorkerError: Somebody is still there after that: a worker that lives.
+    """
+    until_s = clock.monotonic() + session_timeout_s + GRACE_S
+    while found := await members():
+        if clock.monotonic() >= until_s:
+            raise SecondWorkerError(_who(found))
+        _log.info("waiting_for_the_last_worker_to_vanish", who=_who(found))
+        await clock.sleep(LOOK_S)
+
+
+def check_alone(found: Sequence[Member], own_id: str) -> None:
+    """Return if nobody else is in the group, or if it is for the other one to go.
+
+    Two that were started at the same moment find each other here: the lower id stays.
+
+    Raises:
+        SecondWorkerError: It is for us to go.
+    """
+    others = [member for member in found if member.member_id != own_id]
+    if others and min(member.member_id for member in others) < own_id:
+        raise SecondWorkerError(_who(others))
+
+
+def _who(found: Sequence[Member]) -> str:
+    return ", ".join(f"{member.client_id} from {member.host}" for member in found)

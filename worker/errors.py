@@ -1,0 +1,37 @@
+"""The errors of this room."""
+
+from bars.errors import InvalidValueError, SeamlessError
+
+
+class WorkerError(SeamlessError):
+    """Base of what stops a fetch worker, or a request."""
+
+
+class RefusedRequestError(WorkerError, InvalidValueError):
+    """A request asks for what there is not; nothing was begun.
+
+    Attributes:
+        field: Which field of the request.
+        found: What it was.
+        allowed: What it may be.
+    """
+
+
+class SecondWorkerError(WorkerError):
+    """Another fetch worker runs: there is exactly one for a prefix of topics.
+
+    Attributes:
+        who: What is known of the other one.
+    """
+
+    def __init__(self, who: str) -> None:
+        super().__init__(f"another fetch worker runs: {who}; stop it first, there may only be one")
+        self.who = who
+
+
+class StoppedError(WorkerError):
+    """The worker was asked to stop while it waited for somebody."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"asked to stop while waiting: {what}")
+        self.what = what

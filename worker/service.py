@@ -1,0 +1,132 @@
+"""The fetch worker as one object: requests in, chunks and statuses out. No process, no Kafka."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from avro_schemas import BackfillStatus, ConformanceReport
+from coordinator.client import LeaseClient, SeriesLane, check_ttl_ms, token_of
+from runtime.clock import Clock
+from runtime.metrics import Metrics
+from runtime.settings import Settings
+from sources import Source
+from worker.desk import Desk
+from worker.fetching import Fetcher
+from worker.intake import Intake
+from worker.patience import Patience
+from worker.ports import Evidence, Inbox, LedgerView, Outbox
+from worker.serving import Tools
+from worker.terms import TermsBook
+from worker.verdicts import Verdicts
+from worker.waiting import until_first_ends
+from worker.windows import Means
+
+EVIDENCE_POLL_S = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collaborators:
+    """What the worker works with; each may be the real one or one in memory."""
+
+    clock: Clock
+    leases: LeaseClient
+    sources: Mapping[str, Source]
+    """By name."""
+
+    inbox: Inbox
+    outbox: Outbox
+    evidence: Evidence
+    """Must see everything that is committed after the worker has been made."""
+
+    ledger: LedgerView
+    metrics: Metrics = field(default_factory=Metrics)
+
+
+class FetchWorker:
+    """Serves the requests of one prefix of topics."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        collaborators: Collaborators,
+        *,
+        epoch: int,
+        name: str = "worker",
+        answered: Mapping[str, BackfillStatus] | None = None,
+    ) -> None:
+        """Make a worker.
+
+        Args:
+            settings: Nodes, sources, windows, retries.
+            collaborators: Everything outside.
+            epoch: The epoch of the lease service's tokens.
+            name: What the lease service calls it.
+            answered: Final statuses that were told before, by request id, the newest last.
+
+        Raises:
+            InvalidValueError: The life of a lease leaves no time to write.
+        """
+        self._evidence = collaborators.evidence
+        self._verdicts = Verdicts()
+        self._patience = Patience(collaborators.clock, collaborators.metrics)
+        terms = TermsBook(settings, collaborators.sources)
+        tools = Tools(
+            settings=settings,
+            clock=collaborators.clock,
+            patience=self._patience,
+            leases=collaborators.leases,
+            ledger=collaborators.ledger,
+            outbox=collaborators.outbox,
+            terms=terms,
+            on_job_ended=self._on_job_ended,
+        )
+        self._desk = Desk(tools, token_of(epoch, 0), answered)
+        means = Means(
+            clock=collaborators.clock,
+            metrics=collaborators.metrics,
+            patience=self._patience,
+            leases=collaborators.leases,
+            terms=terms,
+            outbox=collaborators.outbox,
+            verdicts=self._verdicts,
+            lease_ttl_ms=check_ttl_ms(settings.backfill.lease_ttl_ms, "backfill.lease_ttl_ms"),
+            max_concurrent_requests=settings.backfill.max_concurrent_requests,
+            on_fetched=self._desk.on_fetched,
+            on_given_up=self._desk.on_given_up,
+        )
+        self._fetcher = Fetcher(means, name)
+        self._intake = Intake(collaborators.inbox, collaborators.outbox, self._desk, self._patience)
+        self._stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """Take nothing more; `run` then gives back the leases, commits and returns.
+
+        Requests that run are left as they are: whoever reads them next plans them anew against
+        the ledger.
+        """
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Serve requests until stopped.
+
+        Raises:
+            SeamlessError: Something that waiting does not mend.
+        """
+        await until_first_ends(
+            self._intake.run(), self._fetcher.run(), self._watch(), self._stop.wait()
+        )
+
+    def _on_job_ended(self, target: SeriesLane) -> None:
+        self._fetcher.look_after(target)
+
+    async def _watch(self) -> None:
+        """Bring verdicts and receipts to those that wait for them."""
+        poll = partial(self._evidence.poll, EVIDENCE_POLL_S)
+        while True:
+            for proof in await self._patience.until_done("read verdicts and receipts", poll):
+                if isinstance(proof, ConformanceReport):
+                    self._verdicts.arrived(proof)
+                    self._desk.on_report(proof)
+                else:
+                    self._desk.on_receipt(proof)
