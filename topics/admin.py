@@ -5,10 +5,10 @@ subject's first schema, because a registry's own default may be none at all.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # their own re-exports
@@ -26,6 +26,10 @@ from topics.catalogue import Catalogue, Topic
 from topics.clients import CALL_TIMEOUT_S, ErrorLog, admin_config, insist
 from topics.errors import PartitionCountError
 from topics.registry import Registry
+
+T = TypeVar("T")
+
+_SUBJECTS_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +110,8 @@ async def apply(settings: Settings) -> list[Change]:
         RegistryUnavailableError: The registry did not answer.
     """
     catalogue = Catalogue.of(settings.kafka)
-    changes = await asyncio.to_thread(_apply_topics, settings.kafka, catalogue)
-    registry = Registry(settings.registry)
-    try:
-        for topic in catalogue:
-            if topic.schema is not None:
-                changes += await _apply_subject(registry, topic, topic.schema)
-    finally:
-        await registry.close()
-    return changes
+    changes = await asyncio.to_thread(apply_topics, settings.kafka)
+    return changes + await _of_subjects(settings, catalogue, _apply_subject)
 
 
 async def check(settings: Settings) -> list[Difference]:
@@ -127,14 +124,7 @@ async def check(settings: Settings) -> list[Difference]:
     catalogue = Catalogue.of(settings.kafka)
     states = await asyncio.to_thread(_states, _Admin(settings.kafka), catalogue)
     differences = [d for t in catalogue for d in compare(t, states.get(t.name), settings.kafka)]
-    registry = Registry(settings.registry)
-    try:
-        for topic in catalogue:
-            if topic.schema is not None:
-                differences += await _check_subject(registry, topic, topic.schema)
-    finally:
-        await registry.close()
-    return differences
+    return differences + await _of_subjects(settings, catalogue, _check_subject)
 
 
 def compare(topic: Topic, state: TopicState | None, kafka: KafkaSettings) -> list[Difference]:
@@ -167,13 +157,22 @@ class _Admin:
 
     def partitions(self) -> dict[str, int]:
         """Return the number of partitions of every topic."""
-        found = insist(
-            "list topics",
-            lambda left_s: self._client.list_topics(timeout=left_s),
-            CALL_TIMEOUT_S,
-            self._errors,
-        )
-        return {name: len(topic.partitions) for name, topic in found.topics.items()}
+        return insist("list topics", self._partitions, CALL_TIMEOUT_S, self._errors)
+
+    def wait_for(self, topics: Sequence[str]) -> None:
+        """Return when a broker speaks of these topics: it learns of new ones after a while."""
+
+        def ask(left_s: float) -> None:
+            absent = sorted(set(topics) - self._partitions(left_s).keys())
+            if absent:
+                listed = f"{', '.join(absent)} not known yet"
+                raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE, listed))
+
+        insist("wait for new topics", ask, CALL_TIMEOUT_S, self._errors)
+
+    def _partitions(self, timeout_s: float) -> dict[str, int]:
+        found = self._client.list_topics(timeout=timeout_s).topics
+        return {name: len(topic.partitions) for name, topic in found.items()}
 
     def configs(self, topics: list[str]) -> dict[str, dict[str, str]]:
         """Return the settings of topics that exist."""
@@ -240,24 +239,52 @@ def _states(admin: _Admin, catalogue: Catalogue) -> dict[str, TopicState]:
     return {name: TopicState(partitions[name], configs[name]) for name in names}
 
 
-def _apply_topics(kafka: KafkaSettings, catalogue: Catalogue) -> list[Change]:
+def apply_topics(kafka: KafkaSettings) -> list[Change]:
+    """Do Kafka's half of `apply`, without a registry.
+
+    Raises:
+        PartitionCountError: A topic has another number of partitions; nothing was changed.
+        KafkaUnavailableError: No broker answered in time.
+    """
+    catalogue = Catalogue.of(kafka)
     admin = _Admin(kafka)
     states = _states(admin, catalogue)
     other = {n: s.partitions for n, s in states.items() if s.partitions != kafka.partitions}
     if other:
         raise PartitionCountError(other, kafka.partitions)
-    changes = []
+    missing = [topic for topic in catalogue if topic.name not in states]
+    changes = [
+        Change(topic.name, "created", "", f"{kafka.partitions} partitions")
+        for topic in missing
+        if admin.create(topic, kafka)
+    ]
+    admin.wait_for([topic.name for topic in missing])
     for topic in catalogue:
-        state = states.get(topic.name)
-        if state is None:
-            if admin.create(topic, kafka):
-                changes.append(Change(topic.name, "created", "", f"{kafka.partitions} partitions"))
-            continue
-        differences = compare(topic, state, kafka)
+        differences = compare(topic, states[topic.name], kafka) if topic.name in states else []
         if differences:
             admin.alter(topic.name, {d.what: d.wanted for d in differences})
             changes += [Change(topic.name, d.what, d.found, d.wanted) for d in differences]
     return changes
+
+
+async def _of_subjects(
+    settings: Settings,
+    catalogue: Catalogue,
+    work: Callable[[Registry, Topic, Schema], Awaitable[list[T]]],
+) -> list[T]:
+    """Return what `work` finds for every topic with a schema; a few are asked for at a time."""
+    registry = Registry(settings.registry)
+    room = asyncio.Semaphore(_SUBJECTS_AT_ONCE)
+
+    async def one(topic: Topic, schema: Schema) -> list[T]:
+        async with room:
+            return await work(registry, topic, schema)
+
+    try:
+        found = await asyncio.gather(*(one(t, t.schema) for t in catalogue if t.schema is not None))
+    finally:
+        await registry.close()
+    return [each for part in found for each in part]
 
 
 async def _apply_subject(registry: Registry, topic: Topic, schema: Schema) -> list[Change]:

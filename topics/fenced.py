@@ -150,11 +150,11 @@ class FencedProducer:
             UncertainTransactionError: Nobody said how it ended.
         """
         # Before the offsets: with records under way their request waits for a retry's pause.
-        left = self._client.flush(self._timeout_s)
-        failed = next((f for f in self._fates if isinstance(f, KafkaError)), None)
-        if left or failed is not None:
-            reason = failed.str() if failed is not None else f"{left} records not acknowledged"
+        self._insist_or_abort("flush", self._client.flush)
+        lost = [fate for fate in self._fates if not isinstance(fate, Delivered)]
+        if lost:
             self.abort()
+            reason = lost[0].str() if lost[0] is not None else "records were not acknowledged"
             raise AbortedTransactionError(self.transactional_id, reason)
         if offsets and group is not None:
             listed = [TopicPartition(t, p, offset) for (t, p), offset in offsets.items()]
@@ -189,14 +189,14 @@ class FencedProducer:
 
     def close(self) -> None:
         """Let go; an open transaction is aborted if that is quick, else its successor ends it."""
-        if self._open:
-            with contextlib.suppress(KafkaException):
+        with contextlib.suppress(KafkaException):  # fenced or cut off: there is nothing to save
+            if self._open:
                 self._client.abort_transaction(_CLOSE_TIMEOUT_S)
+            self._client.purge()
+            self._client.flush(_CLOSE_TIMEOUT_S)
         for consumer in self._groups.values():
             consumer.close()
         self._groups = {}
-        self._client.purge()
-        self._client.flush(0)
 
     def _group(self, group: str) -> Consumer:
         """Return a consumer that never subscribes: it lends its group's name and reads offsets."""
