@@ -5,6 +5,7 @@ each call that waits has a budget, each retry loop ends with it.
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -147,14 +148,20 @@ def insist(
             return call(max(0.1, left_s))
         except KafkaException as raised:
             error = raised.args[0]
-            patience_s = budget_s if is_transient(error) else is_absent(error) * ABSENT_S
-            if time.monotonic() - began + pause_s >= min(budget_s, patience_s):
+            if time.monotonic() - began + pause_s >= min(budget_s, _patience_s(error)):
                 raise wrapped(action, error, errors.last if errors else "") from raised
         except TimeoutError as raised:  # of an admin client's future
             last = errors.last if errors else ""
             raise KafkaUnavailableError(action, f"no answer in time {last}") from raised
         time.sleep(pause_s)
     raise AssertionError("the pauses never end")
+
+
+def _patience_s(error: KafkaError) -> float:
+    """Return for how long a call that failed so is worth trying again."""
+    if is_transient(error):
+        return math.inf
+    return ABSENT_S if is_absent(error) else 0.0
 
 
 def headers_of(found: Any) -> tuple[tuple[str, bytes | None], ...]:

@@ -80,12 +80,16 @@ class ProducerFullError(TopicsError):
 class FencedError(TopicsError):
     """Another process has taken over this transactional id: stop, and change nothing more.
 
+    A process that was frozen until the broker itself ended its transaction gets the same.
+
     Attributes:
         transactional_id: The id that is somebody else's now.
     """
 
     def __init__(self, transactional_id: str, reason: str) -> None:
-        super().__init__(f"{transactional_id}: another producer has taken over: {reason}")
+        super().__init__(
+            f"{transactional_id}: fenced off, another producer may have taken over: {reason}"
+        )
         self.transactional_id = transactional_id
         self.reason = reason
 

@@ -12,7 +12,7 @@ from confluent_kafka import Producer as Client
 
 from runtime import KafkaSettings
 from topics.clients import CALL_TIMEOUT_S, ErrorLog, producer_config, wrapped
-from topics.errors import DeliveryError, ProducerFullError
+from topics.errors import DeliveryError, KafkaRefusedError, ProducerFullError
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -84,8 +84,10 @@ class Producer:
 
         Raises:
             ProducerFullError: No room came free in the queue.
-            KafkaRefusedError: The client will not take it.
+            KafkaRefusedError: The client will not take it, or is closed.
         """
+        if self._ends.is_set():
+            raise KafkaRefusedError(f"send to {topic}", "CLOSED", "the producer was closed")
         fate: Future[Delivered] = Future()
 
         def told(error: KafkaError | None, message: Message) -> None:

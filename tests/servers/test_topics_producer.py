@@ -11,6 +11,7 @@ from topics import (
     Catalogue,
     Delivered,
     DeliveryError,
+    KafkaRefusedError,
     Producer,
     ProducerFullError,
     RawMessage,
@@ -95,6 +96,8 @@ def test_a_producer_that_closes_has_sent_everything(made: Settings) -> None:
     producer.close()
     assert all(isinstance(fate.result(0), Delivered) for fate in sent)
     assert len(read(made.kafka, topic, 0)) == 2_000
+    with pytest.raises(KafkaRefusedError, match="closed"):
+        producer.send(topic, "k", b"")
 
 
 def test_a_topic_that_is_missing_fails_the_record(settings: Settings) -> None:
