@@ -97,7 +97,7 @@ class Progress:
             node_id=request.node_id,
             interval=request.interval,
             start=window.start if window else request.start,
-            end=window.end if window else request.end,
+            end=window.end if window else request.start,
             windows_total=len(self._starts),
             windows_done=len(self._starts) - self._count((*self._rest, *self._failed)),
             windows_failed=failed,
