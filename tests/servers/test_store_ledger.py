@@ -1,6 +1,7 @@
 """What is covered, and who may write, on the real server."""
 
 import dataclasses
+import secrets
 import threading
 from collections.abc import Iterator
 
@@ -9,25 +10,50 @@ import pytest
 from bars.errors import InvalidValueError
 from bars.series import Series
 from bars.window import Window
-from runtime.settings import Settings
-from store import LedgerEntry, LedgerState, Owner, Store, StoreOwnedError, UnstorableRowError
+from ops.stack import Addresses
+from store import (
+    Ledger,
+    LedgerEntry,
+    LedgerState,
+    Owner,
+    Store,
+    StoreOwnedError,
+    UnstorableRowError,
+)
+from tests.servers.store_help import new_store
 
 pytestmark = pytest.mark.servers
 
-A = Series("it's A", 60)
 LANE = "bf:first"
 
 
-@pytest.fixture
-def store(settings: Settings) -> Iterator[Store]:
-    with Store.connect(settings.store) as made:
-        made.ensure_tables([])
+@pytest.fixture(scope="module")
+def shared(stack: Addresses) -> Iterator[Store]:
+    with new_store(stack.dsn) as made:
         yield made
 
 
-def entry(start: int, end: int, **changes: object) -> LedgerEntry:
+@pytest.fixture
+def ledger(shared: Store) -> Ledger:
+    """A ledger in which nobody else writes about `series`."""
+    return shared.ledger
+
+
+@pytest.fixture
+def series() -> Series:
+    return Series(f"it's {secrets.token_hex(4)}", 60)
+
+
+@pytest.fixture
+def store(stack: Addresses) -> Iterator[Store]:
+    """A store of one's own."""
+    with new_store(stack.dsn) as made:
+        yield made
+
+
+def entry(series: Series, start: int, end: int, **changes: object) -> LedgerEntry:
     made = LedgerEntry(
-        series=A,
+        series=series,
         lane=LANE,
         window=Window(start, end),
         known=5,
@@ -40,105 +66,115 @@ def entry(start: int, end: int, **changes: object) -> LedgerEntry:
     return dataclasses.replace(made, **changes)  # type: ignore[arg-type]  # one helper for all
 
 
-def test_an_entry_comes_back_as_it_was(store: Store) -> None:
-    entries = [entry(0, 600), entry(600, 1_200, lane="roll", known=2**52, token=7 << 40)]
-    store.ledger.add(entries[::-1])
-    assert store.ledger.entries(A) == tuple(entries)
-    assert store.ledger.entries(A, lane="roll") == (entries[1],)
-    assert store.ledger.entries(A, Window(599, 600)) == (entries[0],)
+def test_an_entry_comes_back_as_it_was(ledger: Ledger, series: Series) -> None:
+    entries = [
+        entry(series, 0, 600),
+        entry(series, 600, 1_200, lane="roll", known=2**52, token=7 << 40),
+    ]
+    ledger.add(entries[::-1])
+    assert ledger.entries(series) == tuple(entries)
+    assert ledger.entries(series, lane="roll") == (entries[1],)
+    assert ledger.entries(series, Window(599, 600)) == (entries[0],)
 
 
-def test_adding_again_changes_nothing(store: Store) -> None:
+def test_adding_again_changes_nothing(ledger: Ledger, series: Series) -> None:
     for _ in range(3):
-        store.ledger.add([entry(0, 600), entry(600, 1_200)])
-    assert len(store.ledger.entries(A)) == 2
+        ledger.add([entry(series, 0, 600), entry(series, 600, 1_200)])
+    assert len(ledger.entries(series)) == 2
 
 
-def test_a_newer_record_of_a_window_is_a_second_entry(store: Store) -> None:
-    store.ledger.add([entry(0, 600, known=5), entry(0, 600, known=6), entry(0, 1_200, known=6)])
-    assert [(e.window.end, e.known) for e in store.ledger.entries(A)] == [
+def test_a_newer_record_of_a_window_is_a_second_entry(ledger: Ledger, series: Series) -> None:
+    ledger.add(
+        [
+            entry(series, 0, 600, known=5),
+            entry(series, 0, 600, known=6),
+            entry(series, 0, 1_200, known=6),
+        ]
+    )
+    assert [(e.window.end, e.known) for e in ledger.entries(series)] == [
         (600, 5),
         (600, 6),
         (1_200, 6),
     ]
 
 
-def test_coverage_is_the_union_of_windows(store: Store) -> None:
-    store.ledger.add(
+def test_coverage_is_the_union_of_windows(ledger: Ledger, series: Series) -> None:
+    ledger.add(
         [
-            entry(0, 600),
-            entry(600, 900, lane="roll"),
-            entry(840, 1_200),
-            entry(1_800, 2_400),
-            entry(0, 9_000, series=Series("B", 60)),
-            entry(0, 9_000, series=Series(A.node, 300)),
+            entry(series, 0, 600),
+            entry(series, 600, 900, lane="roll"),
+            entry(series, 840, 1_200),
+            entry(series, 1_800, 2_400),
+            entry(Series("B", 60), 0, 9_000),
+            entry(Series(series.node, 300), 0, 9_000),
         ]
     )
-    ledger = store.ledger
-    assert ledger.windows(A) == (Window(0, 1_200), Window(1_800, 2_400))
-    assert ledger.windows(A, lanes=[LANE]) == (
+    assert ledger.windows(series) == (Window(0, 1_200), Window(1_800, 2_400))
+    assert ledger.windows(series, lanes=[LANE]) == (
         Window(0, 600),
         Window(840, 1_200),
         Window(1_800, 2_400),
     )
-    assert ledger.windows(A, lanes=[LANE, "roll"], window=Window(300, 1_860)) == (
+    assert ledger.windows(series, lanes=[LANE, "roll"], window=Window(300, 1_860)) == (
         Window(300, 1_200),
         Window(1_800, 1_860),
     )
-    assert ledger.windows(A, lanes=["bf:nobody"]) == ()
-    assert ledger.windows(A, lanes=[]) == ()
-    assert ledger.windows(A, window=Window(1_200, 1_800)) == ()
+    assert ledger.windows(series, lanes=["bf:nobody"]) == ()
+    assert ledger.windows(series, lanes=[]) == ()
+    assert ledger.windows(series, window=Window(1_200, 1_800)) == ()
 
 
-def test_tokens_and_offsets_have_their_highest(store: Store) -> None:
+def test_tokens_and_offsets_have_their_highest(store: Store, series: Series) -> None:
     ledger = store.ledger
     assert ledger.highest_token() == 0
     assert ledger.highest_offset(2) == -1
-    assert ledger.highest_token_of(A, LANE, Window(0, 600)) == 0
+    assert ledger.highest_token_of(series, LANE, Window(0, 600)) == 0
     ledger.add(
         [
-            entry(0, 600, token=3, offset=10),
-            entry(600, 1_200, token=9, offset=8),
-            entry(0, 600, lane="roll", token=5, offset=99, partition=3),
-            entry(0, 600, series=Series("B", 60), token=2**60, offset=2**40),
+            entry(series, 0, 600, token=3, offset=10),
+            entry(series, 600, 1_200, token=9, offset=8),
+            entry(series, 0, 600, lane="roll", token=5, offset=99, partition=3),
+            entry(Series("B", 60), 0, 600, token=2**60, offset=2**40),
         ]
     )
     assert ledger.highest_token() == 2**60
-    assert ledger.highest_token_of(A, LANE, Window(0, 600)) == 3
-    assert ledger.highest_token_of(A, LANE, Window(599, 601)) == 9
-    assert ledger.highest_token_of(A, LANE, Window(1_200, 1_260)) == 0
+    assert ledger.highest_token_of(series, LANE, Window(0, 600)) == 3
+    assert ledger.highest_token_of(series, LANE, Window(599, 601)) == 9
+    assert ledger.highest_token_of(series, LANE, Window(1_200, 1_260)) == 0
     assert ledger.highest_offset(2) == 2**40
     assert ledger.highest_offset(3) == 99
     assert ledger.highest_offset(0) == -1
 
 
-def test_entries_written_directly_are_of_no_partition(store: Store) -> None:
-    store.ledger.add([entry(0, 600, partition=-1, offset=-1, token=0)])
-    assert store.ledger.highest_offset(-1) == -1
-    assert store.ledger.highest_token() == 0
-
-
-def test_the_state_of_a_window_changes_with_every_entry(store: Store) -> None:
+def test_entries_written_directly_are_of_no_partition(store: Store, series: Series) -> None:
     ledger = store.ledger
-    assert ledger.state(A, Window(0, 600)) == LedgerState(0, 0)
-    ledger.add([entry(0, 600, known=5)])
-    assert ledger.state(A, Window(540, 900)) == LedgerState(1, 5)
-    ledger.add([entry(0, 600, known=9), entry(600, 660, known=7)])
-    assert ledger.state(A, Window(540, 900)) == LedgerState(3, 9)
-    assert ledger.state(A, Window(600, 900)) == LedgerState(1, 7)
-    assert ledger.state(A, Window(900, 960)) == LedgerState(0, 0)
+    ledger.add([entry(series, 0, 600, partition=-1, offset=-1, token=0)])
+    assert ledger.highest_offset(-1) == -1
+    assert ledger.highest_token() == 0
 
 
-def test_nothing_to_add_asks_nobody(store: Store) -> None:
-    store.ledger.add([])
-    assert store.ledger.entries(A) == ()
+def test_the_state_of_a_window_changes_with_every_entry(ledger: Ledger, series: Series) -> None:
+    assert ledger.state(series, Window(0, 600)) == LedgerState(0, 0)
+    ledger.add([entry(series, 0, 600, known=5)])
+    assert ledger.state(series, Window(540, 900)) == LedgerState(1, 5)
+    ledger.add([entry(series, 0, 600, known=9), entry(series, 600, 660, known=7)])
+    assert ledger.state(series, Window(540, 900)) == LedgerState(3, 9)
+    assert ledger.state(series, Window(600, 900)) == LedgerState(1, 7)
+    assert ledger.state(series, Window(900, 960)) == LedgerState(0, 0)
+
+
+def test_nothing_to_add_asks_nobody(ledger: Ledger, series: Series) -> None:
+    ledger.add([])
+    assert ledger.entries(series) == ()
 
 
 @pytest.mark.parametrize("changes", [{"window": Window(-60, 0)}, {"known": 0}, {"known": -1}])
-def test_what_the_server_would_change_is_refused(store: Store, changes: dict[str, object]) -> None:
+def test_what_the_server_would_change_is_refused(
+    ledger: Ledger, series: Series, changes: dict[str, object]
+) -> None:
     with pytest.raises(UnstorableRowError):
-        store.ledger.add([entry(0, 600), entry(600, 660, **changes)])
-    assert store.ledger.entries(A) == ()
+        ledger.add([entry(series, 0, 600), entry(series, 600, 660, **changes)])
+    assert ledger.entries(series) == ()
 
 
 def test_a_free_store_goes_to_the_first_who_claims_it(store: Store) -> None:

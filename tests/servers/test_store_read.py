@@ -2,6 +2,7 @@
 
 import http.client
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -10,9 +11,20 @@ from bars.frame import BarFrame
 from bars.series import Series
 from bars.versions import Versions, winners
 from bars.window import Window
-from runtime.settings import Settings
+from ops.stack import Addresses
 from store import BarWriter, MissingTableError, RecordRows, Store, StoreError
-from tests.servers.store_help import MINUTE, NODE, RANKS, SPAN, A, prices, put, record, run, walk
+from tests.servers.store_help import (
+    MINUTE,
+    RANKS,
+    SPAN,
+    new_series,
+    new_store,
+    prices,
+    put,
+    record,
+    run,
+    walk,
+)
 
 pytestmark = pytest.mark.servers
 
@@ -20,86 +32,92 @@ WIDE = Window(0, 100_000 * MINUTE)
 """Wide enough to be read as Parquet."""
 
 
-@pytest.fixture
-def store(settings: Settings) -> Iterator[Store]:
-    with Store.connect(settings.store) as made:
-        made.ensure_tables([MINUTE])
+@pytest.fixture(scope="module")
+def store(stack: Addresses) -> Iterator[Store]:
+    with new_store(stack.dsn) as made:
         yield made
 
 
+@dataclass(frozen=True)
+class Road:
+    """A series of its own, written and read."""
+
+    store: Store
+    writer: BarWriter
+    series: Series
+
+    def put(self, bars: BarFrame, known: int, lane: str = "bf:first") -> None:
+        put(self.writer, record(self.series, bars, known, lane))
+
+    def bars(self, window: Window, as_of: int | None = None) -> BarFrame:
+        return self.store.reader.bars(self.series, window, RANKS, as_of)
+
+    def opens(self, window: Window, as_of: int | None = None) -> dict[int, float]:
+        found = self.bars(window, as_of)
+        assert (np.diff(found.ts) > 0).all()
+        return dict(zip(found.ts.tolist(), found.open.tolist(), strict=True))
+
+
 @pytest.fixture
-def writer(store: Store) -> BarWriter:
-    return store.writer()
-
-
-def opens(store: Store, window: Window = SPAN, as_of: int | None = None) -> dict[int, float]:
-    found = store.reader.bars(A, window, RANKS, as_of)
-    assert (np.diff(found.ts) > 0).all()
-    return dict(zip(found.ts.tolist(), found.open.tolist(), strict=True))
+def road(store: Store) -> Iterator[Road]:
+    with store.writer() as writer:
+        yield Road(store, writer, new_series())
 
 
 @pytest.mark.parametrize("window", [SPAN, WIDE], ids=["pgwire", "parquet"])
 class TestWinners:
     """The same by both ways of reading."""
 
-    def test_v1_v2_and_v1_again(self, store: Store, writer: BarWriter, window: Window) -> None:
+    def test_v1_v2_and_v1_again(self, road: Road, window: Window) -> None:
         """Values that return are a newer version, not the old one found again."""
         for known, price in ((5, 1.0), (6, 2.0), (7, 1.0)):
-            put(writer, record(prices([60, 120], price), known))
-        assert opens(store, window) == {60: 1.0, 120: 1.0}
-        assert opens(store, window, as_of=6) == {60: 2.0, 120: 2.0}
-        assert opens(store, window, as_of=5) == {60: 1.0, 120: 1.0}
-        assert opens(store, window, as_of=4) == {}
+            road.put(prices([60, 120], price), known)
+        assert road.opens(window) == {60: 1.0, 120: 1.0}
+        assert road.opens(window, as_of=6) == {60: 2.0, 120: 2.0}
+        assert road.opens(window, as_of=5) == {60: 1.0, 120: 1.0}
+        assert road.opens(window, as_of=4) == {}
 
-    def test_versions_that_arrive_backwards(
-        self, store: Store, writer: BarWriter, window: Window
-    ) -> None:
+    def test_versions_that_arrive_backwards(self, road: Road, window: Window) -> None:
         for known in (7, 6, 5):
-            put(writer, record(prices([60], float(known)), known))
-        assert opens(store, window) == {60: 7.0}
+            road.put(prices([60], float(known)), known)
+        assert road.opens(window) == {60: 7.0}
 
-    def test_a_withdrawn_bar_is_gone(self, store: Store, writer: BarWriter, window: Window) -> None:
-        put(writer, record(prices([60, 120, 180], 1.0), 5))
-        put(writer, record(prices([120], np.nan), 6))
-        assert opens(store, window) == {60: 1.0, 180: 1.0}
-        assert opens(store, window, as_of=5) == {60: 1.0, 120: 1.0, 180: 1.0}
+    def test_a_withdrawn_bar_is_gone(self, road: Road, window: Window) -> None:
+        road.put(prices([60, 120, 180], 1.0), 5)
+        road.put(prices([120], np.nan), 6)
+        assert road.opens(window) == {60: 1.0, 180: 1.0}
+        assert road.opens(window, as_of=5) == {60: 1.0, 120: 1.0, 180: 1.0}
 
-    def test_a_bar_that_was_only_ever_withdrawn(
-        self, store: Store, writer: BarWriter, window: Window
-    ) -> None:
-        put(writer, record(prices([60, 120], [np.nan, 1.0]), 5))
-        assert opens(store, window) == {120: 1.0}
+    def test_a_bar_that_was_only_ever_withdrawn(self, road: Road, window: Window) -> None:
+        road.put(prices([60, 120], [np.nan, 1.0]), 5)
+        assert road.opens(window) == {120: 1.0}
 
-    def test_a_withdrawal_shows_the_lane_below(
-        self, store: Store, writer: BarWriter, window: Window
-    ) -> None:
-        put(writer, record(prices([60], 1.0), 5, "roll"), record(prices([60], 2.0), 6))
-        assert opens(store, window) == {60: 2.0}
-        put(writer, record(prices([60], np.nan), 7))
-        assert opens(store, window) == {60: 1.0}
+    def test_a_withdrawal_shows_the_lane_below(self, road: Road, window: Window) -> None:
+        road.put(prices([60], 1.0), 5, "roll")
+        road.put(prices([60], 2.0), 6)
+        assert road.opens(window) == {60: 2.0}
+        road.put(prices([60], np.nan), 7)
+        assert road.opens(window) == {60: 1.0}
 
-    def test_a_newer_version_of_a_lower_lane_loses(
-        self, store: Store, writer: BarWriter, window: Window
-    ) -> None:
-        put(writer, record(prices([60, 120], 2.0), 5, "bf:second"))
-        put(writer, record(prices([60], 1.0), 6))
-        put(writer, record(prices([60, 120], 3.0), 7, "bf:second"))
-        put(writer, record(prices([60, 120, 180], 4.0), 8, "bf:unlisted"))
-        assert opens(store, window) == {60: 1.0, 120: 3.0, 180: 4.0}
+    def test_a_newer_version_of_a_lower_lane_loses(self, road: Road, window: Window) -> None:
+        road.put(prices([60, 120], 2.0), 5, "bf:second")
+        road.put(prices([60], 1.0), 6)
+        road.put(prices([60, 120], 3.0), 7, "bf:second")
+        road.put(prices([60, 120, 180], 4.0), 8, "bf:unlisted")
+        assert road.opens(window) == {60: 1.0, 120: 3.0, 180: 4.0}
 
-    def test_only_the_window_and_the_node_are_read(
-        self, store: Store, writer: BarWriter, window: Window
-    ) -> None:
+    def test_only_the_window_and_the_node_are_read(self, road: Road, window: Window) -> None:
         edges = [window.start, window.end - MINUTE, window.end]
-        put(writer, record(prices(edges, 1.0), 5))
-        put(writer, record(prices([60], 9.0), 5, series=Series(NODE + "x", MINUTE)))
-        assert sorted(opens(store, window)) == edges[:2]
+        road.put(prices(edges, 1.0), 5)
+        longer = Series(road.series.node + "x", MINUTE)
+        put(road.writer, record(longer, prices([60], 9.0), 5))
+        assert sorted(road.opens(window)) == edges[:2]
 
 
-def test_random_versions_have_the_winners_of_all_versions(store: Store, writer: BarWriter) -> None:
+def test_random_versions_have_the_winners_of_all_versions(road: Road) -> None:
     """Rewritten stretches, withdrawals and lanes all over 20,000 bars."""
     random = np.random.default_rng(11)
-    records = [record(walk(20_000, 0), 1, "bf:second")]
+    records = [record(road.series, walk(20_000, 0), 1, "bf:second")]
     for known in range(2, 40):
         size = int(random.integers(1, 1_500))
         first = int(random.integers(0, 20_000 - size))
@@ -107,19 +125,20 @@ def test_random_versions_have_the_winners_of_all_versions(store: Store, writer: 
         gone = random.random(size) < 0.1
         bars = BarFrame(bars.ts, *(np.where(gone, np.nan, c) for c in bars.prices))
         lane = str(random.choice(["bf:first", "bf:second", "roll"]))
-        records.append(RecordRows(A, lane, known, bars))
-    put(writer, *records)
-    every = store.reader.versions(A, WIDE)
+        records.append(RecordRows(road.series, lane, known, bars))
+    put(road.writer, *records)
+    every = road.store.reader.versions(road.series, WIDE)
     assert len(every) == sum(len(r.bars) for r in records)
-    assert store.reader.bars(A, WIDE, RANKS).equals(winners(every, RANKS).bars)
+    assert road.bars(WIDE).equals(winners(every, RANKS).bars)
     learnt = every.take(every.known <= 20)
-    assert store.reader.bars(A, WIDE, RANKS, as_of=20).equals(winners(learnt, RANKS).bars)
+    assert road.bars(WIDE, as_of=20).equals(winners(learnt, RANKS).bars)
 
 
-def test_newest_has_one_version_a_lane_withdrawn_ones_too(store: Store, writer: BarWriter) -> None:
-    put(writer, record(prices([60, 120], 1.0), 5), record(prices([60], 2.0), 6, "roll"))
-    put(writer, record(prices([120], np.nan), 7))
-    found = store.reader.newest(A, SPAN)
+def test_newest_has_one_version_a_lane_withdrawn_ones_too(road: Road) -> None:
+    road.put(prices([60, 120], 1.0), 5)
+    road.put(prices([60], 2.0), 6, "roll")
+    road.put(prices([120], np.nan), 7)
+    found = road.store.reader.newest(road.series, SPAN)
     assert list(zip(found.bars.ts.tolist(), found.lane, found.known.tolist(), strict=True)) == [
         (60, "bf:first", 5),
         (60, "roll", 6),
@@ -128,37 +147,39 @@ def test_newest_has_one_version_a_lane_withdrawn_ones_too(store: Store, writer: 
     assert np.isnan(found.bars.close[2])
 
 
-def test_an_empty_answer_has_the_same_types(store: Store) -> None:
-    for window in (SPAN, WIDE):
-        assert store.reader.bars(A, window, RANKS).equals(BarFrame.empty())
-        found = store.reader.versions(A, window)
-        assert (len(found), found.known.dtype) == (0, np.dtype(np.int64))
-        assert isinstance(store.reader.newest(A, window), Versions)
+@pytest.mark.parametrize("window", [SPAN, WIDE], ids=["pgwire", "parquet"])
+def test_an_empty_answer_has_the_same_types(road: Road, window: Window) -> None:
+    assert road.bars(window).equals(BarFrame.empty())
+    found = road.store.reader.versions(road.series, window)
+    assert (len(found), found.known.dtype) == (0, np.dtype(np.int64))
+    assert isinstance(road.store.reader.newest(road.series, window), Versions)
 
 
 def test_when_too_many_export_the_rows_come_the_other_way(
-    store: Store, writer: BarWriter, monkeypatch: pytest.MonkeyPatch
+    road: Road, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(writer, record(walk(5_000, 1), 5), record(walk(100, 2), 6))
-    usual = store.reader.bars(A, WIDE, RANKS)
+    road.put(walk(5_000, 1), 5)
+    road.put(walk(100, 2), 6)
+    usual = road.bars(WIDE)
 
-    def full(_self: http.client.HTTPConnection) -> None:
+    def refuse(_self: http.client.HTTPConnection) -> None:
         raise AssertionError("no export was expected")
 
     monkeypatch.setattr("store._export.Export.parquet", lambda *_: None)
-    monkeypatch.setattr(http.client.HTTPConnection, "connect", full)
-    assert store.reader.bars(A, WIDE, RANKS).equals(usual)
+    monkeypatch.setattr(http.client.HTTPConnection, "connect", refuse)
+    assert road.bars(WIDE).equals(usual)
     assert len(usual) == 5_000
 
 
 def test_bars_of_a_length_that_nobody_stores_have_no_table(store: Store) -> None:
     with pytest.raises(MissingTableError, match="bars_7m"):
-        store.reader.bars(Series(NODE, 420), SPAN, RANKS)
+        store.reader.bars(new_series(420), SPAN, RANKS)
 
 
-def test_a_bar_between_seconds_is_told_not_rounded(store: Store) -> None:
-    table = store.bars_table(MINUTE)
-    run(store, f"INSERT INTO {table} VALUES (60000001, '{NODE}', 1, 1, 1, 1, 1, 'roll', 5)")
-    store.writer().wait_visible([table])
+def test_a_bar_between_seconds_is_told_not_rounded(road: Road) -> None:
+    table = road.store.bars_table(MINUTE)
+    row = f"60000001, '{road.series.node}', 1, 1, 1, 1, 1, 'roll', 5"
+    run(road.store, f"INSERT INTO {table} VALUES ({row})")
+    road.writer.wait_visible([table])
     with pytest.raises(StoreError, match="whole second"):
-        store.reader.bars(A, SPAN, RANKS)
+        road.bars(SPAN)

@@ -31,7 +31,7 @@ def test_the_first_read_after_a_crash_shows_all_that_was_acknowledged(
 ) -> None:
     """The server applies its log only after it is up again, and shows old data meanwhile."""
     writer = store.writer()
-    sent = [record(walk(ROWS, i), 5, series=Series(f"n{i}", MINUTE)) for i in range(NODES)]
+    sent = [record(Series(f"n{i}", MINUTE), walk(ROWS, i), 5) for i in range(NODES)]
     put(writer, sent[0])
     for one in sent[1:]:
         writer.write([one])
@@ -50,7 +50,8 @@ def test_the_ledger_and_the_writer_go_on_after_a_crash(
     local_stack: LocalStack, store: Store
 ) -> None:
     writer = store.writer()
-    first, second = record(walk(500, 1), 5), record(walk(500, 2), 6)
+    series = Series("n", MINUTE)
+    first, second = record(series, walk(500, 1), 5), record(series, walk(500, 2), 6)
     put(writer, first)
     entry = LedgerEntry(
         series=first.series,

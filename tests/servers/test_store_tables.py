@@ -7,17 +7,24 @@ from collections.abc import Iterator
 
 import pytest
 
+from bars.series import Series
 from runtime.settings import Settings
 from store import RefusedQueryError, Store, SuspendedTableError, TableMismatchError
-from tests.servers.store_help import MINUTE, RANKS, SPAN, A, prices, put, record, run
+from tests.servers.store_help import MINUTE, RANKS, SPAN, new_series, prices, put, record, run
 
 pytestmark = pytest.mark.servers
 
 
 @pytest.fixture
 def store(settings: Settings) -> Iterator[Store]:
+    """A store without tables."""
     with Store.connect(settings.store) as made:
         yield made
+
+
+@pytest.fixture
+def series() -> Series:
+    return new_series()
 
 
 def test_tables_are_made_once_and_then_found_as_they_should_be(
@@ -38,13 +45,13 @@ def test_a_store_made_for_fewer_series_is_still_ours(settings: Settings) -> None
         assert second.ensure_tables([MINUTE]) == ()
 
 
-def test_prefixes_keep_stores_apart(settings: Settings, store: Store) -> None:
+def test_prefixes_keep_stores_apart(settings: Settings, store: Store, series: Series) -> None:
     longer = dataclasses.replace(settings.store, table_prefix=settings.store.table_prefix + "x_")
     with Store.connect(longer) as other:
         other.ensure_tables([MINUTE])
         store.ensure_tables([MINUTE])
-        put(store.writer(), record(prices([60], 1.0), 5))
-        assert len(other.reader.bars(A, SPAN, RANKS)) == 0
+        put(store.writer(), record(series, prices([60], 1.0), 5))
+        assert len(other.reader.bars(series, SPAN, RANKS)) == 0
 
 
 @pytest.mark.parametrize(
@@ -81,16 +88,18 @@ def test_a_table_of_somebody_else_is_named(store: Store, settings: Settings) -> 
     assert "designated timestamp must be start, was t" in caught.value.differences
 
 
-def test_a_suspended_table_is_seen_before_anything_is_called_visible(store: Store) -> None:
+def test_a_suspended_table_is_seen_before_anything_is_called_visible(
+    store: Store, series: Series
+) -> None:
     """It goes on acknowledging rows; only the wait can tell."""
     store.ensure_tables([MINUTE])
     writer, table = store.writer(), store.bars_table(MINUTE)
-    put(writer, record(prices([60], 1.0), 5))
+    put(writer, record(series, prices([60], 1.0), 5))
     run(store, f"ALTER TABLE {table} SUSPEND WAL WITH 'DISK FULL', 'no space left'")
     with pytest.raises(SuspendedTableError) as idle:
         writer.wait_visible([table])
     assert (idle.value.table, idle.value.reason) == (table, "DISK FULL no space left")
-    later = record(prices([120], 2.0), 6)
+    later = record(series, prices([120], 2.0), 6)
     assert writer.write([later]) == (table,)
     with pytest.raises(SuspendedTableError) as behind:
         writer.wait_visible([table])
@@ -111,27 +120,27 @@ def test_a_suspended_ledger_is_seen_by_who_adds_to_it(store: Store, settings: Se
 
 
 def test_a_new_connection_does_not_read_a_table_that_is_behind(
-    store: Store, settings: Settings
+    store: Store, settings: Settings, series: Series
 ) -> None:
     """What it would show is older than what was acknowledged."""
     store.ensure_tables([MINUTE])
     writer, table = store.writer(), store.bars_table(MINUTE)
     run(store, f"ALTER TABLE {table} SUSPEND WAL")
-    writer.write([record(prices([60], 1.0), 5)])
+    writer.write([record(series, prices([60], 1.0), 5)])
     with Store.connect(settings.store) as other, pytest.raises(SuspendedTableError):
-        other.reader.bars(A, SPAN, RANKS)
+        other.reader.bars(series, SPAN, RANKS)
 
 
 def test_a_connection_that_broke_is_replaced_without_an_error_when_it_was_idle(
-    store: Store,
+    store: Store, series: Series
 ) -> None:
     store.ensure_tables([MINUTE])
-    put(store.writer(), record(prices([60], 1.0), 5))
+    put(store.writer(), record(series, prices([60], 1.0), 5))
     for link in store._query.pg._idle:
         # What a server that is stopped does to every client.
         with socket.socket(fileno=os.dup(link._pgconn.socket)) as end:
             end.shutdown(socket.SHUT_RDWR)
-    assert len(store.reader.bars(A, SPAN, RANKS)) == 1
+    assert len(store.reader.bars(series, SPAN, RANKS)) == 1
 
 
 def test_a_wrong_password_is_no_reason_to_try_again(settings: Settings) -> None:
