@@ -75,13 +75,13 @@ class Places:
 class Agent:
     """One supervised process of ours."""
 
-    def __init__(self, road: "Road", role: str, number: int = 0) -> None:
+    def __init__(self, places: Places, role: str, number: int = 0) -> None:
         self.role = role
-        self._road = road
+        self._places = places
         self._number = number
         name = f"{role}{number}"
-        self.report = road.places.folder / f"{name}.json"
-        self.log = road.places.folder / f"{name}.log"
+        self.report = places.folder / f"{name}.json"
+        self.log = places.folder / f"{name}.log"
         self._supervisor: subprocess.Popen[bytes] | None = None
 
     @property
@@ -99,13 +99,13 @@ class Agent:
         modules = {"worker": ["worker"]}.get(self.role, ["streams", self.role])
         program = [module, self.role] if module else modules
         command = [sys.executable, "-m", "ops.supervise", "--report", str(self.report), "--"]
-        command += [sys.executable, "-m", *program, "--config", str(self._road.places.config)]
-        state = self._road.places.folder / f"state{self._number}"
+        command += [sys.executable, "-m", *program, "--config", str(self._places.config)]
+        state = self._places.folder / f"state{self._number}"
         environ = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
             "SEAMLESS_STATE_DIR": str(state),
-            "SEAMLESS_TEST_RAISES": str(self._road.places.raises),
+            "SEAMLESS_TEST_RAISES": str(self._places.raises),
         }
         with self.log.open("ab") as out:
             self._supervisor = subprocess.Popen(
@@ -170,7 +170,9 @@ class Road:
         self.settings = Settings.load(self.places.config, {})
         self._requests = BackfillRequests(self.settings, SystemClock())
         self._fresh = iter(sorted(self.truth))
-        self.agents = {role: Agent(self, role) for role in ("conform", "materialize", "worker")}
+        self.agents = {
+            role: Agent(self.places, role) for role in ("conform", "materialize", "worker")
+        }
 
     def _config(self, session_ms: int) -> dict[str, object]:
         addresses, name = self.stack.addresses, f"f{secrets.token_hex(3)}"

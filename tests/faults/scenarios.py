@@ -78,7 +78,7 @@ async def _raise(role: str, road: Road, _series: Series, _outage_s: float) -> No
 
 async def _freeze(role: str, road: Road, series: Series, _outage_s: float) -> None:
     """The first is stopped in mid-work, another takes over, the first wakes and changes nothing."""
-    zombie, heir = road.agents[role], Agent(road, role, 1)
+    zombie, heir = road.agents[role], Agent(road.places, role, 1)
     pid = zombie.pid
     zombie.signal(signal.SIGSTOP)
     try:
