@@ -1,5 +1,7 @@
 """A member of a consumer group that commits what its owner says, and nothing else."""
 
+import os
+import socket
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, Self
 
@@ -33,7 +35,7 @@ class Member(NamedTuple):
     """Unique, given by the broker."""
 
     client_id: str
-    """What the process calls itself."""
+    """Which process: `group@host:pid` for one of ours."""
 
     host: str
     """Where it connects from."""
@@ -74,6 +76,8 @@ class GroupConsumer:
         self._client = Consumer(
             consumer_config(kafka, group, self._errors)
             | {
+                # Who is told that there is another member is told which process it is.
+                "client.id": f"{group}@{socket.gethostname()}:{os.getpid()}",
                 "auto.offset.reset": "earliest",
                 "session.timeout.ms": kafka.session_timeout_ms,
                 "heartbeat.interval.ms": kafka.heartbeat_ms,

@@ -1,6 +1,7 @@
 """A consumer group that commits what it is told: joining, sharing, losing."""
 
 import dataclasses
+import os
 from collections.abc import Callable
 
 import pytest
@@ -102,7 +103,9 @@ def test_everybody_in_a_group_is_known(made: Settings) -> None:
     with GroupConsumer(made.kafka, group, [topic]) as consumer:
         poll_until(consumer, lambda _: bool(consumer.owned))
         assert [m.member_id for m in members(made.kafka, group)] == [consumer.member_id]
-        assert [m.client_id for m in consumer.members()] == [group]
+        (member,) = consumer.members()
+        assert member.client_id.startswith(f"{group}@")
+        assert member.client_id.endswith(f":{os.getpid()}")
     assert members(made.kafka, group) == ()
 
 
