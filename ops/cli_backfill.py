@@ -44,9 +44,7 @@ from provider import BackfillRequests
 from runtime import ConfigError, Settings, SystemClock, format_time
 from sources import SourceError, open_source
 from store import MissingTableError, Store
-from worker.accept import Accepted, accept
-from worker.plan import Plan, plan
-from worker.terms import terms_of
+from worker import Accepted, Plan, accept, plan, terms_of
 
 _EXITS = {RequestState.DONE: 0, RequestState.REJECTED: EXIT_INPUT}
 _WINDOWS_SHOWN = 10
