@@ -1,8 +1,8 @@
 """What hangs on an answer's frame: where the bars come from, what is not there, and why. Pure.
 
 pandas copies `attrs` deeply with every operation on a frame, so lists are cut at a stated length
-while the counts beside them stay exact. Everything is plain: strings, numbers, lists and dicts
-that `json.dumps` takes.
+while the counts beside them stay exact; `cut` names the lists that are not whole. Everything is
+plain: strings, numbers, lists and dicts that `json.dumps` takes.
 """
 
 from collections import Counter
@@ -13,11 +13,12 @@ from urllib.parse import quote
 from bars.conformance import ConformanceResult
 from bars.history_coverage import to_ranges
 from bars.window import Window, merge, subtract
-from provider._sight import Absence, Sight
+from provider._sight import Absence, Reason, Sight
 
 ATTRS_KEY = "seamless"
-RANGES_MAX = 500
-"""Most ranges of one list."""
+RANGES_MAX = 100
+"""Most ranges of one list: a copy of all three then costs about as much as a filter on a year of
+minutes."""
 
 
 def metadata(
@@ -43,8 +44,11 @@ def metadata(
         counts[absence.reason.value] += absence.slots
     coverage = [[r.start, r.end] for r in to_ranges(sight.covered, grid)]
     sources = _sources(sight, lanes, ranks)
+    told = gone
+    if len(gone) > RANGES_MAX:  # weekends are the first to go
+        told = [absence for absence in gone if absence.reason is not Reason.CLOSED]
     missing = [
-        {"start": a.start, "end": a.end, "slots": a.slots, "reason": a.reason.value} for a in gone
+        {"start": a.start, "end": a.end, "slots": a.slots, "reason": a.reason.value} for a in told
     ]
     lists: dict[str, list[Any]] = {"coverage": coverage, "sources": sources, "missing": missing}
     return {
@@ -55,7 +59,11 @@ def metadata(
         "session_bars": int(sight.session.size),
         **{name: ranges[:RANGES_MAX] for name, ranges in lists.items()},
         "missing_slots": dict(sorted(counts.items())),
-        "cut": sorted(name for name, ranges in lists.items() if len(ranges) > RANGES_MAX),
+        "cut": sorted(
+            name
+            for name, ranges in lists.items()
+            if len(ranges) > RANGES_MAX or (name == "missing" and len(told) < len(gone))
+        ),
         "report": _report(report),
     }
 

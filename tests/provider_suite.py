@@ -15,6 +15,8 @@ from provider import (
     BackfillFailedError,
     ConformancePipelineError,
     DataAvailabilityStrategy,
+    DataSource,
+    DataSourcePriority,
     DataUnavailableError,
     InvalidValueError,
     NewRecord,
@@ -351,6 +353,20 @@ class ProviderSuite:
         with pytest.raises(InvalidValueError):
             await provider.fetch(given.pop("start"), given.pop("end"), **given)
         assert upstream.calls == []
+
+    async def test_a_storage_is_a_data_source(self, storage: Storage) -> None:
+        window = Window(START, START + 10 * DAY)
+        record = NewRecord(SERIES, LANE, window, 1, sessions().inside(window))
+        await storage.prepare(SERIES)
+        await storage.add([record])
+        await storage.add([record])  # again changes nothing
+        assert isinstance(storage, DataSource)
+        assert storage.priority is DataSourcePriority.STORAGE
+        assert await storage.coverage(**ASK) == [(START, START + 9 * DAY)]
+        assert await storage.is_available(START, START + 10 * DAY, **ASK)
+        assert not await storage.is_available(START, START + 11 * DAY, **ASK)
+        assert same(await storage.fetch(START, END, **ASK), sessions().inside(window))
+        assert await storage.coverage(node_id="nobody", interval=DAY) == []
 
     def test_the_sync_twin_answers_the_same(self, storage: Storage) -> None:
         with Made(storage, Upstream(sessions())) as provider:

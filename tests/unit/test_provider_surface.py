@@ -5,9 +5,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from bars.calendars import Exchange
 from bars.series import Series
+from bars.window import Window
 from provider import (
     BackfillFailedError,
     ClosedError,
@@ -27,7 +30,18 @@ from provider import (
 )
 from provider.testing import MemoryStorage
 from runtime import BackfillSettings
-from tests.provider_help import DAY, END, NODE, SERIES, START, STOCK, Upstream, bars_at, clock_at
+from tests.provider_help import (
+    DAY,
+    END,
+    NODE,
+    SERIES,
+    START,
+    STOCK,
+    Upstream,
+    bars_at,
+    clock_at,
+    weekdays,
+)
 from tests.provider_suite import LANE, Made, sessions
 
 DSN = "questdb://127.0.0.1:9?pg_port=9"
@@ -129,6 +143,22 @@ async def test_a_series_that_nobody_describes_trades_always() -> None:
     slots = (last - first) // 60 + 1
     assert frame.attrs["seamless"]["session_bars"] == slots
     assert frame.attrs["seamless"]["missing_slots"] == {"no_trades": slots - len(truth)}
+
+
+async def test_of_many_absences_weekends_are_cut_first_and_counts_stay_exact() -> None:
+    """Pandas copies attrs with every operation; thousands of ranges would slow each one down."""
+    node = STOCK
+    days = weekdays(START, START + 1_400 * DAY)
+    quiet = days[len(days) // 2]
+    holidays = Exchange("XNYS").session_bars(node.grid, Window(START, START + 1_400 * DAY))
+    truth = bars_at(np.setdiff1d(np.intersect1d(days, holidays), [quiet]))
+    clock = clock_at(START + 2_000 * DAY)
+    async with Made(MemoryStorage({LANE: 1}), Upstream(truth), clock=clock) as provider:
+        frame = await provider.fetch(START, START + 1_400 * DAY, **ASK)
+    told = frame.attrs["seamless"]
+    assert told["cut"] == ["missing"]
+    assert [(m["reason"], m["start"]) for m in told["missing"]] == [("no_trades", quiet)]
+    assert told["missing_slots"]["closed"] + 1 + len(truth) == 1_400
 
 
 async def test_a_fetch_that_takes_too_long_ends_with_its_request_named() -> None:
