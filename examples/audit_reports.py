@@ -1,4 +1,4 @@
-"""Read the verdicts: one report for every chunk that was ever judged.
+"""Read the verdicts: one report for every chunk that was judged, from the first to the last now.
 
 python examples/audit_reports.py 127.0.0.1:19092 http://127.0.0.1:18081/apis/ccompat/v7
 """
@@ -8,6 +8,7 @@ import json
 import struct
 import sys
 from functools import cache
+from typing import Any
 
 import fastavro
 import httpx
@@ -18,7 +19,7 @@ topic = sys.argv[3] if len(sys.argv) > 3 else "seamless.conformance.reports.v1"
 
 
 @cache
-def schema(schema_id: int) -> object:
+def schema(schema_id: int) -> Any:
     """Return the parsed schema of an id."""
     answer = httpx.get(f"{registry}/schemas/ids/{schema_id}").raise_for_status()
     return fastavro.parse_schema(json.loads(answer.json()["schema"]))
@@ -27,26 +28,31 @@ def schema(schema_id: int) -> object:
 consumer = Consumer(
     {
         "bootstrap.servers": bootstrap,
-        "group.id": "audit",
+        "group.id": "audit",  # asked for by the client; nothing is subscribed to or committed
         "enable.auto.commit": False,
         "isolation.level": "read_committed",  # a verdict counts when its transaction does
         "enable.partition.eof": True,
     }
 )
-partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-consumer.assign([TopicPartition(topic, p, OFFSET_BEGINNING) for p in partitions])
-ended: set[int] = set()
-while len(ended) < len(partitions):
-    message = consumer.poll(10)
+left = set(consumer.list_topics(topic, timeout=30).topics[topic].partitions)
+if not left:
+    sys.exit(f"there is no topic {topic}")
+consumer.assign([TopicPartition(topic, p, OFFSET_BEGINNING) for p in left])
+while left:
+    message = consumer.poll(30)
     if message is None:
-        sys.exit("no answer from the broker")
-    if message.error():
-        ended.add(message.partition())  # the end, for now, of this partition
-        continue
-    (schema_id,) = struct.unpack(">xI", message.value()[:5])
-    report = fastavro.schemaless_reader(io.BytesIO(message.value()[5:]), schema(schema_id))
-    flags = [f"{f['severity']} {f['check']} x{f['rows']}" for f in report["flags"]]
-    print(report["verdict"], report["node_id"], report["start"], report["end"], *flags)
-    for revision in report["revisions"]:
-        print("  ", revision["kind"], revision["ts"], revision["before"], "->", revision["after"])
+        sys.exit("no answer from the broker in 30 s")
+    if error := message.error():
+        if error.name() == "_PARTITION_EOF":  # what comes later is for the next audit
+            left.discard(message.partition())
+        elif not error.retriable():
+            sys.exit(str(error))
+    elif message.partition() in left:
+        value = message.value() or b""
+        (schema_id,) = struct.unpack(">xI", value[:5])
+        report: Any = fastavro.schemaless_reader(io.BytesIO(value[5:]), schema(schema_id), None)
+        flags = [f"{f['severity']} {f['check']} x{f['rows']}" for f in report["flags"]]
+        print(report["verdict"], report["node_id"], report["start"], report["end"], *flags)
+        for each in report["revisions"]:
+            print("  ", each["kind"], each["ts"], each["before"], "->", each["after"])
 consumer.close()

@@ -11,14 +11,15 @@ import uuid
 
 import fastavro
 import httpx
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Producer
 
 bootstrap, registry = sys.argv[1:3]
 topic = sys.argv[3] if len(sys.argv) > 3 else "seamless.backfill.requests.v1"
 
 latest = httpx.get(f"{registry}/subjects/{topic}-value/versions/latest").raise_for_status().json()
+request_id = str(uuid.uuid4())
 request = {
-    "request_id": str(uuid.uuid4()),
+    "request_id": request_id,
     "kind": "SUBMIT",
     "node_id": "ohlcv:nasdaq:AAPL:1d",
     "interval": 86400,
@@ -29,8 +30,14 @@ value = io.BytesIO()
 value.write(struct.pack(">bI", 0, latest["id"]))  # Confluent wire format: a zero, the schema's id
 fastavro.schemaless_writer(value, json.loads(latest["schema"]), request)
 
-producer = Producer({"bootstrap.servers": bootstrap, "acks": "all"})
-producer.produce(topic, value.getvalue(), request["request_id"])
-if producer.flush(30):
-    sys.exit("not delivered")
-print(request["request_id"])
+# Kafka's own partitioner: a later CANCEL of the same id has to come to the same partition.
+settings = {"bootstrap.servers": bootstrap, "acks": "all", "partitioner": "murmur2_random"}
+producer = Producer(settings)
+fate: list[KafkaError | None] = []
+producer.produce(
+    topic, value.getvalue(), request_id, on_delivery=lambda error, _message: fate.append(error)
+)
+producer.flush(30)
+if fate != [None]:
+    sys.exit(f"not delivered: {fate or 'no answer in 30 s'}")
+print(request_id)

@@ -96,7 +96,7 @@ def test_its_examples_are_accepted() -> None:
     assert listed["end"] is None
     read = Settings.from_mapping(parts, Path())
     assert len(read.nodes) == 3
-    assert read.sources["mine"].options == {"base": 100.0}
+    assert read.sources["mine"].options == {"bases": {"ohlcv:fx:EURUSD:1h": 1.1}}
 
 
 def test_its_variables_are_accepted() -> None:

@@ -1,0 +1,117 @@
+"""The examples as anybody would run them: other processes that have nothing of ours to import."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from avro_schemas import (
+    BackfillRequest,
+    ConformanceReport,
+    Flag,
+    Prices,
+    RequestKind,
+    Revision,
+    RevisionKind,
+    Verdict,
+)
+from runtime import Settings
+from tests.servers.agents import Road
+from topics import FencedProducer, Topic
+
+pytestmark = pytest.mark.servers
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+
+@pytest.fixture
+async def road(applied: Settings) -> AsyncIterator[Road]:
+    async with Road(applied) as opened:
+        yield opened
+
+
+async def run(example: str, settings: Settings, topic: Topic, cwd: Path) -> str:
+    """Return what an example prints."""
+    command = (sys.executable, "-P", str(EXAMPLES / example))
+    addresses = (settings.kafka.bootstrap, settings.registry.url, topic.name)
+    done = await asyncio.to_thread(
+        subprocess.run,
+        (*command, *addresses),
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def report(node: str, verdict: Verdict, **more: object) -> ConformanceReport:
+    fields = {"chunk_partition": 0, "chunk_offset": 7, "chunk_offset_end": 8, "interval": 60}
+    times = {"start": 600, "end": 1_200}
+    return ConformanceReport(verdict=verdict, node_id=node, **fields, **times, **more)  # type: ignore[arg-type]
+
+
+async def test_any_producer_can_publish_a_request_that_we_read(
+    applied: Settings, road: Road, tmp_path: Path
+) -> None:
+    topic = road.catalogue.requests
+    printed = (await run("publish_request.py", applied, topic, tmp_path)).strip()
+    ((message, found),) = await road.until(topic, lambda _message, _record: True)
+    assert found == BackfillRequest(
+        request_id=printed,
+        kind=RequestKind.SUBMIT,
+        node_id="ohlcv:nasdaq:AAPL:1d",
+        interval=86_400,
+        start=951_868_800,
+        end=1_362_182_400,
+    )
+    assert message.key == printed.encode()
+
+
+async def test_an_audit_shows_each_verdict_with_its_flags_and_each_changed_bar(
+    applied: Settings, road: Road, tmp_path: Path
+) -> None:
+    before = Prices(open=1.0, high=2.0, low=1.0, close=1.5, volume=9.0)
+    flag = Flag(check="time.gaps", severity="INFO", rows=3, sample_ts=(600,), message="3 slots")
+    changed = Revision(ts=660, kind=RevisionKind.WITHDRAWN, before=before)
+    reports = [
+        report("first", Verdict.PASSED, flags=(flag,), revisions=(changed,)),
+        report("second", Verdict.NO_NEWS),
+    ]
+    topic = road.catalogue.reports
+    for partition, each in enumerate(reports):
+        value = await road.codec.encode(topic, each)
+        await road.publish_bytes(value, key=f"k{partition}", topic=topic)
+    printed = (await run("audit_reports.py", applied, topic, tmp_path)).splitlines()
+    first = printed.index("PASSED first 600 1200 INFO time.gaps x3")
+    assert printed[first + 1].split()[:2] == ["WITHDRAWN", "660"]
+    assert "'close': 1.5" in printed[first + 1]
+    assert printed[first + 1].endswith("-> None")
+    assert "NO_NEWS second 600 1200" in printed
+    assert len(printed) == 3
+
+
+async def test_an_audit_ends_while_a_verdict_is_under_way_and_does_not_show_it(
+    applied: Settings, road: Road, tmp_path: Path
+) -> None:
+    topic = road.catalogue.reports
+    await road.publish_bytes(
+        await road.codec.encode(topic, report("said", Verdict.PASSED)), topic=topic
+    )
+    unsaid = await road.codec.encode(topic, report("unsaid", Verdict.PASSED))
+    judge = FencedProducer(applied.kafka, f"{applied.kafka.prefix}judge")
+    try:
+        await asyncio.to_thread(judge.start)
+        judge.begin()
+        for partition in range(applied.kafka.partitions):
+            judge.produce(topic.name, "key", unsaid, partition=partition)
+        assert await asyncio.to_thread(judge._client.flush, 30) == 0
+        printed = await run("audit_reports.py", applied, topic, tmp_path)
+    finally:
+        await asyncio.to_thread(judge.close)
+    assert printed.splitlines() == ["PASSED said 600 1200"]
