@@ -3,7 +3,6 @@
 Exit codes: 0 all is well, 1 something is down or does not start, 2 what was asked for is wrong.
 """
 
-import json
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,16 +10,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from bars.errors import InvalidValueError, SeamlessError
+from ops.cli_common import EXIT_FAILED, EXIT_INPUT, Json, fail, print_json, stdout, told
 from ops.stack import LocalStack, Ports, StackStatus, StateFolderError
-from runtime.errors import ConfigError
 
-EXIT_DOWN = 1
-EXIT_INPUT = 2
-
+_WIDTH_MIN = 120
 _COLOURS = {"ready": "green", "stopped": "dim"}
 
 State = Annotated[
@@ -32,7 +27,6 @@ State = Annotated[
         help="Folder with the data, logs and memory of the stack.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 DEFAULT_STATE = Path("~/.seamless")
 
 
@@ -66,7 +60,7 @@ def up(
     with _told():
         found = LocalStack(state, ports=_ports(ports)).up(config, with_agents=agents)
     _show(found, as_json=as_json)
-    raise typer.Exit(0 if found.ready else EXIT_DOWN)
+    raise typer.Exit(0 if found.ready else EXIT_FAILED)
 
 
 def status(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
@@ -74,7 +68,7 @@ def status(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
     with _told():
         found = LocalStack(state).status()
     _show(found, as_json=as_json)
-    raise typer.Exit(0 if found.ready else EXIT_DOWN)
+    raise typer.Exit(0 if found.ready else EXIT_FAILED)
 
 
 def down(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
@@ -89,18 +83,12 @@ def down(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Turn an error into its message and an exit code."""
-    try:
-        yield
-    except (ConfigError, InvalidValueError, StateFolderError) as error:
-        _fail(error, EXIT_INPUT)
-    except SeamlessError as error:
-        _fail(error, EXIT_DOWN)
-
-
-def _fail(error: SeamlessError, code: int) -> None:
-    typer.echo(f"error: {error}", err=True)
-    raise typer.Exit(code) from None
+    """Turn an error into its message and an exit code; an unfit folder is bad input."""
+    with told():
+        try:
+            yield
+        except StateFolderError as error:
+            fail(str(error), EXIT_INPUT)
 
 
 def _ports(text: str | None) -> Ports | Literal["free"] | None:
@@ -109,7 +97,7 @@ def _ports(text: str | None) -> Ports | Literal["free"] | None:
 
 def _show(found: StackStatus, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(found.to_json(), indent=1))
+        print_json(found.to_json())
         return
     if not found.services:
         typer.echo(f"no stack in {found.state}: `seamless up` makes one")
@@ -119,12 +107,13 @@ def _show(found: StackStatus, *, as_json: bool) -> None:
         colour = _COLOURS.get(each.status, "red")
         shown = f"[{colour}]{each.status}[/]"
         table.add_row(each.title, shown, str(each.pid or ""), each.address)
-    console = Console()
+    console = stdout()
+    console.width = max(console.width, _WIDTH_MIN)  # addresses are for copying: never cut them
     console.print(table)
     for each in found.services:
         if each.detail:
-            console.print(f"{each.title}: {each.detail}", markup=False, highlight=False)
-    console.print(f"state and logs: {found.state}", markup=False, highlight=False)
+            console.print(f"{each.title}: {each.detail}", markup=False, soft_wrap=True)
+    console.print(f"state and logs: {found.state}", markup=False, soft_wrap=True)
     if found.addresses != Ports().addresses().environ():
         typer.echo("processes of yours find these servers with:")
         for name, value in found.addresses.items():

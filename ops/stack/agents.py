@@ -10,7 +10,7 @@ import ops
 from ops.stack.processes import ProcessId
 from ops.stack.servers import Context
 from ops.stack.service import Service
-from ops.supervise import Report
+from ops.supervise import Report, ready_file
 
 _PROGRAMS = {
     "conform": ("streams", "conform"),
@@ -38,7 +38,7 @@ def _agent(context: Context, name: str, config: Path) -> Service:
         name=name,
         title=f"agent {name}",
         log=context.folder.log(name),
-        prepare=lambda _files: supervised,
+        prepare=partial(_prepare, report, supervised),
         environ=dict(context.options.environ)
         | context.addresses.environ()
         | {"SEAMLESS_STATE_DIR": str(context.folder.path)}
@@ -48,6 +48,13 @@ def _agent(context: Context, name: str, config: Path) -> Service:
         leftovers=partial(_children, report),
         stop_timeout_s=30.0,
     )
+
+
+def _prepare(report: Path, command: tuple[str, ...], _files: tuple[Path, ...]) -> tuple[str, ...]:
+    """Forget what the supervisor before this one said: the new one has not spoken yet."""
+    report.unlink(missing_ok=True)
+    ready_file(report).unlink(missing_ok=True)
+    return command
 
 
 def _probe(report: Path, _timeout_s: float) -> str | None:

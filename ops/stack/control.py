@@ -92,7 +92,9 @@ class Control:
         def start_one(service: Service) -> None:
             if service.name in missing:
                 self._spawn(service, files.get(service.name, ()))
-            self._await_ready(service, timeout_s)
+            waited_s = self._await_ready(service, timeout_s)
+            if service.name in missing:
+                self._tell(f"{service.title}: ready after {waited_s:.1f} s")
 
         with ThreadPoolExecutor(max(1, len(services))) as pool:
             futures = [pool.submit(start_one, service) for service in services]
@@ -139,7 +141,7 @@ class Control:
             raise _not_ready(service, "ended at once")
         self._remember(service.name, process)
 
-    def _await_ready(self, service: Service, timeout_s: float) -> None:
+    def _await_ready(self, service: Service, timeout_s: float) -> float:
         began = time.monotonic()
         reason: str | None = "has not been asked"
         while not self._given_up.is_set():
@@ -149,14 +151,14 @@ class Control:
             reason = service.probe(_PROBE_TIMEOUT_S)
             waited_s = time.monotonic() - began
             if reason is None:
-                self._tell(f"{service.title}: ready after {waited_s:.1f} s, pid {process.pid}")
-                return
+                return waited_s
             if waited_s > timeout_s:
                 raise _not_ready(
                     service,
                     f"runs (pid {process.pid}) and was not ready after {waited_s:.0f} s: {reason}",
                 )
             time.sleep(_POLL_S)
+        raise _not_ready(service, "was started and not waited for: something else failed")
 
     def _stop_one(self, service: Service) -> None:
         process = self.running(service)

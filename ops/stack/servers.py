@@ -46,8 +46,8 @@ class StackOptions:
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     """The environment that services inherit from."""
 
-    ready_timeout_s: float = 120.0
-    """How long a service may take until it answers; a busy machine needs 20 s."""
+    ready_timeout_s: float = 180.0
+    """How long a service may take until it answers: 5 s on an idle machine, 80 s were seen."""
 
     lock_timeout_s: float = 300.0
     """How long a command waits for another one on the same folder."""
