@@ -36,7 +36,6 @@ WINDOWS = 16
 
 START = 1_700_000_040 - 1_700_000_040 % (WINDOW_BARS * MINUTE)
 NODES = 40
-LANE = "bf:truth"
 PATIENCE_S = 120.0
 POLL_S = 0.05
 
@@ -58,6 +57,10 @@ class Places:
     @property
     def truth(self) -> Path:
         return self.folder / "truth.parquet"
+
+    @property
+    def second(self) -> Path:
+        return self.folder / "second.parquet"
 
     @property
     def calls(self) -> Path:
@@ -166,7 +169,10 @@ class Road:
         self.places = Places(folder)
         self.truth = {f"fault:node-{i:02d}:1m": _walk(i) for i in range(NODES)}
         write_truth(self.places.truth, self.truth)
-        self.places.config.write_text(yaml.safe_dump(self._config(session_ms)), encoding="utf-8")
+        write_truth(self.places.second, self.truth)
+        # The sources in their order: the first one's lane ranks highest.
+        text = yaml.safe_dump(self._config(session_ms), sort_keys=False)
+        self.places.config.write_text(text, encoding="utf-8")
         self.settings = Settings.load(self.places.config, {})
         self._requests = BackfillRequests(self.settings, SystemClock())
         self._fresh = iter(sorted(self.truth))
@@ -182,7 +188,12 @@ class Road:
             "hold": str(self.places.hold),
             "delay_s": 0.25,
         }
-        node = {"interval": "1m", "sources": ["truth"], "calendar": "24/7"}
+        scripted = {"kind": "python", "fetcher": "sources.testing:ScriptedFiles"}
+        sources = {
+            "truth": {**scripted, "options": options},
+            "second": {**scripted, "options": {**options, "truth": str(self.places.second)}},
+        }
+        node = {"interval": "1m", "sources": ["truth", "second"], "calendar": "24/7"}
         return {
             "kafka": {
                 "bootstrap": addresses.bootstrap,
@@ -194,13 +205,7 @@ class Road:
             "registry": {"url": addresses.registry_url},
             "store": {"dsn": addresses.dsn, "table_prefix": f"{name}_"},
             "backfill": {"window_bars": WINDOW_BARS, "max_concurrent_requests": 2},
-            "sources": {
-                "truth": {
-                    "kind": "python",
-                    "fetcher": "sources.testing:ScriptedFiles",
-                    "options": options,
-                }
-            },
+            "sources": sources,
             "nodes": dict.fromkeys(self.truth, node),
         }
 
@@ -225,7 +230,9 @@ class Road:
         """What is asked for of every series."""
         return Window(START, START + WINDOWS * WINDOW_BARS * MINUTE)
 
-    def ask(self, series: Series) -> "asyncio.Task[BackfillStatus]":
+    def ask(
+        self, series: Series, *, refetch: bool = False, source: str = ""
+    ) -> "asyncio.Task[BackfillStatus]":
         """Publish a request; the task ends with its last status."""
         request = BackfillRequest(
             request_id=secrets.token_hex(8),
@@ -234,6 +241,8 @@ class Road:
             interval=series.interval,
             start=self.window.start,
             end=self.window.end,
+            refetch=refetch,
+            source=source,
         )
 
         async def follow() -> BackfillStatus:
@@ -256,8 +265,8 @@ class Road:
         """Return how often the source was asked for a series."""
         return sum(call["node"] == series.node for call in calls_of(self.places.calls))
 
-    async def done(self, task: "asyncio.Task[BackfillStatus]") -> None:
-        """Return when the request is done.
+    async def done(self, task: "asyncio.Task[BackfillStatus]") -> BackfillStatus:
+        """Return the last status of a request when it is done.
 
         Raises:
             RoadError: It failed, or took too long.
@@ -268,6 +277,7 @@ class Road:
             raise RoadError(f"the request did not end in {PATIENCE_S} s\n{self.tails()}") from None
         if status.state is not RequestState.DONE:
             raise RoadError(f"the request ended with {status}\n{self.tails()}")
+        return status
 
     def tails(self) -> str:
         """Return the ends of all logs."""
