@@ -20,7 +20,7 @@ from avro_schemas import (
 )
 from runtime import Settings
 from tests.servers.agents import Road
-from topics import FencedProducer, Topic
+from topics import FencedProducer, Producer, RawMessage, Topic, deadletter_headers
 
 pytestmark = pytest.mark.servers
 
@@ -36,10 +36,10 @@ async def road(applied: Settings) -> AsyncIterator[Road]:
 async def run(example: str, settings: Settings, topic: Topic, cwd: Path) -> str:
     """Return what an example prints."""
     command = (sys.executable, "-P", str(EXAMPLES / example))
-    addresses = (settings.kafka.bootstrap, settings.registry.url, topic.name)
+    registry = (settings.registry.url,) if topic.schema is not None else ()
     done = await asyncio.to_thread(
         subprocess.run,
-        (*command, *addresses),
+        (*command, settings.kafka.bootstrap, *registry, topic.name),
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -115,3 +115,24 @@ async def test_an_audit_ends_while_a_verdict_is_under_way_and_does_not_show_it(
     finally:
         await asyncio.to_thread(judge.close)
     assert printed.splitlines() == ["PASSED said 600 1200"]
+
+
+async def test_a_dead_letter_is_shown_with_where_it_stood_and_why(
+    applied: Settings, road: Road, tmp_path: Path
+) -> None:
+    topic = road.catalogue.deadletter
+    message = RawMessage(
+        topic="chunks", partition=3, offset=41, key=b"node|60", value=b"junk", timestamp_ms=0
+    )
+    headers = deadletter_headers(message, "not_avro", "no magic byte", 2, 86_400_000_000)
+    producer = Producer(applied.kafka)
+    try:
+        await asyncio.wrap_future(
+            producer.send(topic.name, message.key, message.value, headers, partition=1)
+        )
+    finally:
+        await asyncio.to_thread(producer.close)
+    printed = await run("dead_letters.py", applied, topic, tmp_path)
+    place, details = printed.strip().split(" (")
+    assert place == "1970-01-02 00:00:00 chunks[3]@41 not_avro: no magic byte"
+    assert details == "schema none, tried 2 times, 4 bytes, key 'node|60')"
