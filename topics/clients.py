@@ -36,18 +36,34 @@ log = logger(__name__)
 _librdkafka = logging.getLogger("topics.librdkafka")
 
 
+ERROR_REPEAT_S = 10.0
+"""A broker that is away is told of ten times a second; the log hears of it that often."""
+
+
 class ErrorLog:
     """librdkafka's word on what goes wrong behind a client's back, logged and kept."""
 
-    def __init__(self, client: str, *, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        client: str,
+        *,
+        quiet: bool = False,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._client = client
         self._level = logging.DEBUG if quiet else logging.WARNING
+        self._monotonic = monotonic
+        self._told_at: dict[str, float] = {}
         self.last = ""
         """The last one, for an error that would otherwise only say that time ran out."""
 
     def __call__(self, error: KafkaError) -> None:
         """Take an error; it may well pass by itself."""
         self.last = f"{error.name()}: {error.str()}"
+        now = self._monotonic()
+        if now - self._told_at.get(error.name(), -ERROR_REPEAT_S) < ERROR_REPEAT_S:
+            return
+        self._told_at[error.name()] = now  # as many entries as librdkafka has kinds of errors
         log.log(self._level, "kafka_client_error", client=self._client, error=self.last)
 
 
