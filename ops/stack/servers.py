@@ -28,6 +28,9 @@ _FORMAT_TIMEOUT_S = 120
 _NO_CONTENT = 204
 _OK = 200
 
+_QUICK = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+"""For what answers a few requests a minute, or ends at once: what costs it time is to start."""
+
 _INHERITED = ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR", "TZ", "USER")
 """What a server gets of our environment: a QDB_ or QUARKUS_ variable of a person's own shell
 would configure it behind our back."""
@@ -144,7 +147,7 @@ def _prepare_kafka(context: Context, jars: tuple[Path, ...]) -> tuple[str, ...]:
         shutil.rmtree(data, ignore_errors=True)
         cluster = cluster_id(secrets.token_bytes(16))
         tool = ("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(file))
-        _format_kafka((*java, *tool), context.inherited())
+        _format_kafka((*java[:1], *_QUICK, *java[1:], *tool), context.inherited())
         formatted.touch()
     logging = ("defaultLogLevel=warn", "showDateTime=true", "dateTimeFormat=yyyy-MM-dd HH:mm:ss")
     simple = tuple(f"-Dorg.slf4j.simpleLogger.{setting}" for setting in logging)
@@ -204,9 +207,7 @@ def registry(context: Context) -> Service:
 def _prepare_registry(home: Path, files: tuple[Path, ...]) -> tuple[str, ...]:
     tmp = _fresh_tmp(home)
     jar = files[0] / "quarkus-run.jar"
-    # It answers a few requests a minute: what costs it time is to start.
-    quick = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
-    return (_java(), "-Xmx384m", *quick, f"-Djava.io.tmpdir={tmp}", "-jar", str(jar))
+    return (_java(), "-Xmx384m", *_QUICK, f"-Djava.io.tmpdir={tmp}", "-jar", str(jar))
 
 
 def questdb(context: Context) -> Service:
