@@ -1,0 +1,196 @@
+"""What the pages promise is there: code, links, commands, events, versions."""
+
+import ast
+import inspect
+import re
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+import yaml
+
+from bars.conformance import ConformancePipeline, Context
+from bars.frame import BarFrame
+from bars.series import Series
+from bars.window import Grid, Window
+from ops.cli import app
+from ops.stack.pinned import bundles
+from runtime.metrics import Metrics
+from runtime.settings import NodeSettings, Settings, SourceSettings
+from sources import SourceError, open_source
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
+
+EURUSD = Series("ohlcv:fx:EURUSD:1h", 3_600)
+
+
+def blocks(page: Path | str, language: str) -> list[str]:
+    """Return the fenced blocks of a language."""
+    text = page if isinstance(page, str) else page.read_text("utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what may follow a `#`, as forges make it of headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.fixture
+def imports(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Forget afterwards where fetchers were looked for, and which one was found."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    sys.modules.pop("fetcher", None)
+
+
+def test_the_strategy_of_the_readme_is_the_one_in_the_examples() -> None:
+    (block,) = blocks(ROOT / "README.md", "python")
+    source = (ROOT / "examples" / "strategy.py").read_text("utf-8")
+    assert textwrap.indent(block, " " * 4) in source
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), target
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_every_example_compiles_and_is_spoken_of(example: Path) -> None:
+    compile(example.read_text("utf-8"), str(example), "exec")
+    told = "".join(page.read_text("utf-8") for page in PAGES)
+    assert f"examples/{example.name}" in told
+
+
+def test_the_example_of_a_configuration_is_accepted() -> None:
+    read = Settings.load(ROOT / "examples" / "seamless.yaml")
+    assert Series("ohlcv:nasdaq:AAPL:1d", 86_400) in read.nodes
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_on_a_page_is_one_with_these_options(page: Path) -> None:
+    root = typer.main.get_command(app)
+    for line in re.findall(r"^    seamless (.*)$", page.read_text("utf-8"), re.MULTILINE):
+        words = re.sub(r"#.*", "", line).split()
+        command: Any = root
+        while hasattr(command, "commands"):
+            assert words, line
+            assert words[0] in command.commands, line
+            command = command.commands[words.pop(0)]
+        options = {name for param in command.params for name in param.opts + param.secondary_opts}
+        assert {word for word in words if word.startswith("--")} <= options, line
+
+
+def test_every_option_of_up_is_explained() -> None:
+    root: Any = typer.main.get_command(app)
+    for param in root.commands["up"].params:
+        assert any(f"`{name}" in OPERATIONS for name in param.opts + param.secondary_opts), param
+
+
+def test_every_event_that_is_more_than_ordinary_is_explained() -> None:
+    """Whoever reads `"level": "error"` in a log finds the word on the page."""
+    events: set[str] = set()
+    for file in (f for room in ("streams", "worker", "topics", "provider") for f in files_of(room)):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and is_alarm(node.func):
+                first = node.args[0]
+                events |= {str(first.value)} if isinstance(first, ast.Constant) else set()
+    assert {"store_suspended", "rejected", "lease_lost"} <= events
+    assert {event for event in events if f"`{event}`" not in OPERATIONS} == set()
+
+
+def files_of(room: str) -> list[Path]:
+    return sorted((ROOT / room).rglob("*.py"))
+
+
+def is_alarm(function: ast.expr) -> bool:
+    if isinstance(function, ast.Name):
+        return function.id == "level"
+    logs = {"warning", "error", "exception", "critical"}
+    return (
+        isinstance(function, ast.Attribute)
+        and function.attr in logs
+        and isinstance(function.value, ast.Name)
+        and function.value.id in {"log", "_log"}
+    )
+
+
+def test_every_class_of_dead_letters_is_explained() -> None:
+    code = "".join(f.read_text("utf-8") for room in ("streams", "topics") for f in files_of(room))
+    classes = set(re.findall(r'Rejection\(\s*"(\w+)"', code))
+    classes |= set(re.findall(r'^    error_class = "(\w+)"', code, re.MULTILINE))
+    classes |= set(re.findall(r'^UNSTORABLE = "(\w+)"', code, re.MULTILINE))
+    assert {"conformance", "not_avro", "unstorable"} <= classes
+    assert {each for each in classes if f"`{each}`" not in OPERATIONS} == set()
+
+
+def test_every_metric_is_explained() -> None:
+    for family in Metrics().registry.collect():
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        assert f"| `{name}` |" in OPERATIONS
+
+
+@pytest.mark.usefixtures("imports")
+async def test_the_example_of_a_fetcher_gives_bars_that_conformance_has_nothing_against() -> None:
+    settings = SourceSettings(
+        name="mine",
+        kind="python",
+        fetcher="fetcher:Sawtooth",
+        options={"bases": {EURUSD.node: 1.1}},
+    )
+    node = NodeSettings(series=EURUSD, sources=("mine",), calendar="24/7")
+    source = open_source(settings, {EURUSD: node}, base=ROOT / "examples")
+    window = Window(1_800, 90_000)
+    bars = await source.bars(EURUSD, window)
+    assert bars.ts.tolist() == list(range(3_600, 90_000, 3_600))
+    context = Context(series=EURUSD, grid=Grid(3_600), window=window)
+    assert ConformancePipeline().run(bars, context).flags == ()
+    with pytest.raises(SourceError) as caught:
+        await source.bars(Series("another", 3_600), window)
+    assert not caught.value.retriable
+
+
+@pytest.mark.usefixtures("imports")
+async def test_a_source_can_be_tried_as_the_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (config,) = (block for block in blocks(OPERATIONS, "yaml") if "sources:" in block)
+    (tmp_path / "seamless.yaml").write_text(config, "utf-8")
+    shutil.copy(ROOT / "examples" / "fetcher.py", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    code = compile(blocks(OPERATIONS, "python")[-1], "page", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    running = eval(code, names)  # a module with await in it is a coroutine
+    assert inspect.isawaitable(running)
+    await running
+    assert isinstance(names["bars"], BarFrame)
+    assert len(names["bars"]) == 24
+
+
+def test_compose_runs_the_versions_that_up_runs() -> None:
+    for server, bundle in bundles().items():
+        assert COMPOSE["services"][server]["image"].endswith(f":{bundle.version}")
+
+
+def test_compose_runs_programs_that_there_are() -> None:
+    commands = {name: each.get("command", "") for name, each in COMPOSE["services"].items()}
+    for agent in ("conform", "materialize"):
+        assert commands[agent].startswith(f"python -m streams {agent} ")
+    assert commands["worker"].startswith("python -m worker ")
+    assert commands["topics"].startswith("seamless topics apply ")
