@@ -1,11 +1,13 @@
 """The examples as anybody would run them: other processes that have nothing of ours to import."""
 
 import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from avro_schemas import (
@@ -19,6 +21,7 @@ from avro_schemas import (
     Verdict,
 )
 from runtime import Settings
+from store import Dsn
 from tests.servers.agents import Road
 from topics import FencedProducer, Producer, RawMessage, Topic, deadletter_headers
 
@@ -136,3 +139,41 @@ async def test_a_dead_letter_is_shown_with_where_it_stood_and_why(
     place, details = printed.strip().split(" (")
     assert place == "1970-01-02 00:00:00 chunks[3]@41 not_avro: no magic byte"
     assert details == "schema none, tried 2 times, 4 bytes, key 'node|60')"
+
+
+async def test_the_statements_of_the_page_bring_a_suspended_table_back(applied: Settings) -> None:
+    """Those of docs/operations.md, on a table of our own in place of bars_1d."""
+    page = (EXAMPLES.parent / "docs" / "operations.md").read_text("utf-8")
+    look, resume, leave_out = (
+        statement.strip()
+        for block in re.findall(r"^```sql\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+        for statement in block.strip().strip(";").split(";")
+    )
+    table = f"{applied.store.table_prefix}bars_1d"
+    address = f"http://{Dsn.parse(applied.store.dsn).address}/exec"
+    async with httpx.AsyncClient(timeout=60, trust_env=False) as client:
+
+        async def execute(statement: str) -> list[list[object]]:
+            answer = (await client.get(address, params={"query": statement})).json()
+            assert "error" not in answer, (statement, answer)
+            rows: list[list[object]] = answer.get("dataset", [])
+            return rows
+
+        async def visible() -> int:
+            await execute(f"SELECT wait_wal_table('{table}')")
+            return len(await execute(f"SELECT * FROM {table}"))
+
+        await execute(f"CREATE TABLE {table} (ts TIMESTAMP) TIMESTAMP(ts) PARTITION BY DAY WAL")
+        await execute(f"ALTER TABLE {table} SUSPEND WAL WITH 'DISK FULL', 'no room'")
+        await execute(f"INSERT INTO {table} VALUES (1)")
+        assert [table, "DISK FULL", "no room", 0, 1] in await execute(look)
+        await execute(resume.replace("bars_1d", table))
+        assert await visible() == 1
+
+        await execute(f"ALTER TABLE {table} SUSPEND WAL")
+        await execute(f"INSERT INTO {table} VALUES (2)")
+        await execute(f"INSERT INTO {table} VALUES (3)")
+        (written,) = (row[3] for row in await execute(look) if row[0] == table)
+        assert isinstance(written, int)
+        await execute(leave_out.replace("bars_1d", table).replace("26", str(written + 2)))
+        assert await visible() == 2
