@@ -14,6 +14,7 @@ import pytest
 import typer.main
 import yaml
 
+from avro_schemas import load
 from bars.conformance import ConformancePipeline, Context
 from bars.frame import BarFrame
 from bars.series import Series
@@ -21,13 +22,15 @@ from bars.window import Grid, Window
 from ops.cli import app
 from ops.stack.pinned import bundles
 from runtime.metrics import Metrics
-from runtime.settings import NodeSettings, Settings, SourceSettings
+from runtime.settings import KafkaSettings, NodeSettings, Settings, SourceSettings
 from sources import SourceError, open_source
+from topics import Catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
+DESIGN = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 
 EURUSD = Series("ohlcv:fx:EURUSD:1h", 3_600)
@@ -138,6 +141,25 @@ def test_every_class_of_dead_letters_is_explained() -> None:
     classes |= set(re.findall(r'^UNSTORABLE = "(\w+)"', code, re.MULTILINE))
     assert {"conformance", "not_avro", "unstorable"} <= classes
     assert {each for each in classes if f"`{each}`" not in OPERATIONS} == set()
+
+
+def test_the_design_lists_every_topic_and_how_long_it_keeps_records() -> None:
+    rows = dict(re.findall(r"^\| `([a-z.]+)` \|.*\| (.*) \|$", DESIGN, re.MULTILINE))
+    topics = {t.name.removesuffix(".v1"): t.config for t in Catalogue.of(KafkaSettings(prefix=""))}
+    assert rows.keys() == topics.keys()
+    for name, config in topics.items():
+        assert config["cleanup.policy"] in rows[name], name
+        days = int(config.get("retention.ms", "0")) // 86_400_000
+        assert re.findall(r"delete (\d+) d", rows[name]) == ([str(days)] if days else []), name
+
+
+def test_the_design_names_every_field_of_what_travels() -> None:
+    records = {"BarChunk": "BarChunk (columnar)", "Watermark": "Watermark: role"}
+    (section,) = re.findall(r"^## 4\.(.*?)^## 5\.", DESIGN, re.MULTILINE | re.DOTALL)
+    for name, begin in records.items():
+        told = section[section.index(begin) :]
+        for field in load(name)["fields"]:
+            assert re.search(rf"\b{field['name']}\b", told), (name, field["name"])
 
 
 def test_every_metric_is_explained() -> None:
