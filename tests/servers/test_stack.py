@@ -109,7 +109,7 @@ def test_a_server_that_hangs_is_not_ready(whole: LocalStack) -> None:
     whole.thaw("questdb")
 
 
-def test_the_commands_see_the_same_stack(whole: LocalStack) -> None:
+def test_the_commands_see_the_same_stack(whole: LocalStack, settings: Settings) -> None:
     app = typer.Typer()
     register(app)
     state = str(whole.data("kafka").parent)
@@ -117,10 +117,13 @@ def test_the_commands_see_the_same_stack(whole: LocalStack) -> None:
     found = json.loads(result.stdout)
     assert result.exit_code == 0
     assert {each["name"]: each["pid"] for each in found["services"]} == pids(whole.status())
-    again = CliRunner().invoke(app, ["up", "--no-agents", "--state", state])
+    config = settings.base / "seamless.yaml"
+    config.write_text(f"kafka: {{prefix: {settings.kafka.prefix}}}\n")
+    command = ["up", "--no-agents", "--state", state, "--config", str(config)]
+    again = CliRunner().invoke(app, command)
     assert again.exit_code == 0, again.stderr
     assert "Apache Kafka 4.4.0" in again.stdout
     bootstrap = whole.addresses.bootstrap
     assert bootstrap in again.stdout
     known = AdminClient({"bootstrap.servers": bootstrap}).list_topics(timeout=10).topics
-    assert "seamless.bars.history.v1" in known
+    assert f"{settings.kafka.prefix}bars.history.v1" in known
