@@ -18,6 +18,9 @@ CHUNK_BARS_MAX = 2_000
 CHUNK_SLOTS_MAX = 100_000
 """Slots of a chunk's window: what the store is asked for has to fit into memory."""
 
+TIME_END = 253_402_300_800
+"""End of the year 9999: the store and its ledger have times from 1970 until then."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
@@ -119,6 +122,11 @@ def _wrong_window(chunk: BarChunk, node: NodeSettings) -> Rejection | None:
     if chunk.start >= chunk.end:
         return Rejection(
             "bad_window", f"window must not be empty, was [{chunk.start}, {chunk.end})"
+        )
+    if chunk.start < 0 or chunk.end > TIME_END:
+        return Rejection(
+            "bad_window",
+            f"window must lie in the years 1970 to 9999, was [{chunk.start}, {chunk.end})",
         )
     slots = node.grid.slots(Window(chunk.start, chunk.end))
     if not 0 < slots <= CHUNK_SLOTS_MAX:

@@ -12,6 +12,9 @@ from bars.window import Window
 from store import LedgerEntry, RecordRows
 from topics import RawMessage
 
+_TIME_END = 253_402_300_800
+"""End of the year 9999, after which the store has no times."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HistoryBars:
@@ -48,8 +51,19 @@ def bars_of(chunk: BarChunk, message: RawMessage) -> HistoryBars:
         )
         for window in _covered(chunk)
     )
+    for entry in entries:
+        _check_times(entry)
     known = chunk.known_each if chunk.known_each.size else chunk.known
     return HistoryBars(chunk, RecordRows(series, lane, known, bars), entries)
+
+
+def _check_times(entry: LedgerEntry) -> None:
+    """Refuse what the ledger cannot hold; there it would stop everything behind it."""
+    window = entry.window
+    if window.start < 0 or window.end > _TIME_END:
+        raise InvalidValueError("window", str(window), "inside the years 1970 to 9999")
+    if not 0 < entry.known <= _TIME_END * 1_000_000:
+        raise InvalidValueError("known", entry.known, "epoch microseconds after 1970-01-01")
 
 
 def known_of(chunk: BarChunk) -> int:

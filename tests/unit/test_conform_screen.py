@@ -36,6 +36,8 @@ def screened(**fields: Any) -> Candidate | Rejection:
         ({"start": 1, "end": 2}, "bad_window"),
         ({"end": MINUTE * (CHUNK_SLOTS_MAX + 1)}, "bad_window"),
         ({"start": -(2**62), "end": 2**62}, "bad_window"),
+        ({"start": -MINUTE}, "bad_window"),
+        ({"start": 2**40 * MINUTE, "end": (2**40 + 1) * MINUTE}, "bad_window"),
         ({"covers": ((0, 10 * MINUTE),)}, "bad_window"),
         ({"covers": ((60, 60),)}, "bad_window"),
     ],

@@ -68,6 +68,10 @@ def test_versions_of_their_own_stay_with_their_bars() -> None:
         {"lane": "nobody"},
         {"close": np.array([1.0])},
         {"known_each": np.array([1, 2])},
+        {"start": -MINUTE},
+        {"covers": ((-MINUTE, MINUTE),)},
+        {"end": 253_402_300_801},
+        {"known": 0},
         {"covers": ((5, 5),)},
     ],
 )
