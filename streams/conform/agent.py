@@ -49,13 +49,17 @@ class ConformAgent:
 
     async def run(self, app: SafeApp, stream: faust.Stream[Any]) -> None:
         """Judge what comes."""
+        stopped = False
         async for events in stream.noack_take(CHUNKS_MAX, within=GATHER_S):
-            try:
-                await self.judge([raw_message(event) for event in events])
-            except StoppedError as stopped:
-                _log.info("stopped_waiting", reason=str(stopped))
-            else:
-                app.mark_durable(events)
+            if not stopped:
+                try:
+                    await self.judge([raw_message(event) for event in events])
+                except StoppedError as error:
+                    # Nor what follows: its watermark would pass over what was not judged here.
+                    stopped = True
+                    _log.info("stopped_waiting", reason=str(error))
+                else:
+                    app.mark_durable(events)
             for event in events:
                 await stream.ack(event)  # lets the shutdown go on; decides no commit
 

@@ -67,14 +67,16 @@ class MaterializeAgent:
         flow = Flow(self._office, self._prover, self._partitions, done)
         for work in (flow.write_all(), flow.prove_all(), self._check_always()):
             app.add_future(work)
+        stopped = False
         async for events in stream.noack_take(TAKE_MAX, within=TAKE_S):
             for event in events:
-                try:
-                    item = await self.read(event)
-                except StoppedError:
-                    await done([Item(raw_message(event), event)], False)
-                else:
+                item = None if stopped else await self._read_unless_stopped(event)
+                if item is not None:
                     await flow.put(item)
+                    continue
+                # Nor what follows: the mark would pass over what was not read here.
+                stopped = True
+                await done([Item(raw_message(event), event)], False)
 
     async def read(self, event: faust.EventT[Any]) -> Item:
         """Return a record, decoded; one that can never be right carries its fault."""
@@ -98,6 +100,12 @@ class MaterializeAgent:
         except InvalidValueError as error:
             self._give_up(item, UNSTORABLE, str(error))
         return item
+
+    async def _read_unless_stopped(self, event: faust.EventT[Any]) -> Item | None:
+        try:
+            return await self.read(event)
+        except StoppedError:
+            return None
 
     async def _open(self, number: int, committed: int | None) -> int:
         partition = Partition(self._office, number)

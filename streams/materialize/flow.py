@@ -52,14 +52,18 @@ class Flow:
 
     async def write_all(self) -> None:
         """Write batch after batch, without end."""
+        stopped: StoppedError | None = None
         while True:
             batch = await self._collector.take()
-            try:
-                tables = await self._write(batch)
-            except StoppedError as stopped:
-                await self._let_go(batch.items, stopped)
-            else:
-                await self._written.put((batch, tables))
+            if stopped is None:
+                try:
+                    tables = await self._write(batch)
+                except StoppedError as error:
+                    stopped = error
+                else:
+                    await self._written.put((batch, tables))
+                    continue
+            await self._let_go(batch.items, stopped)
 
     async def _write(self, batch: Batch) -> frozenset[str]:
         async def attempt() -> frozenset[str]:
@@ -69,20 +73,24 @@ class Flow:
 
     async def prove_all(self) -> None:
         """Prove and tell what was written, without end."""
+        stopped: StoppedError | None = None
         while True:
             group = [await self._written.get()]
             while len(group) < PROVED_TOGETHER and not self._written.empty():
                 group.append(self._written.get_nowait())
             items = [item for batch, _ in group for item in batch.items]
             tables = frozenset().union(*(tables for _, tables in group))
-            try:
-                await self._settle(items, tables)
-            except StoppedError as stopped:
-                await self._let_go(items, stopped)
-            else:
-                since_s = group[0][0].since_s
-                self._tell(items, self._office.clock.monotonic() - since_s)
-                await self._done(items, True)
+            if stopped is None:
+                try:
+                    await self._settle(items, tables)
+                except StoppedError as error:
+                    stopped = error
+                else:
+                    since_s = group[0][0].since_s
+                    self._tell(items, self._office.clock.monotonic() - since_s)
+                    await self._done(items, True)
+                    continue
+            await self._let_go(items, stopped)
 
     async def _settle(self, items: Sequence[Item], tables: frozenset[str]) -> None:
         written: frozenset[str] | None = tables
@@ -120,6 +128,9 @@ class Flow:
         _log.info("stored", records=len(items), rows=rows, seconds=round(seconds, 3))
 
     async def _let_go(self, items: Sequence[Item], error: SeamlessError) -> None:
-        """The process stops: what is not proved will be read again by whoever comes next."""
+        """The process stops: what is not proved will be read again by whoever comes next.
+
+        So is all that follows it, even if it could be proved: the mark would pass over the gap.
+        """
         _log.info("let_go", records=len(items), reason=str(error))
         await self._done(items, False)
