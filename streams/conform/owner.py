@@ -31,7 +31,7 @@ from streams.conform.publish import Outgoing, Publisher, offsets_of_conformed
 from streams.conform.recovery import Recovered, recover
 from streams.conform.screen import Candidate, Place, Rejection, Rules, screen
 from streams.conform.stored import Stored, ask
-from streams.errors import InputGoneError, OverlayFullError, StoreBehindError
+from streams.errors import InputGoneError, OverlayFullError, OwnerLostError, StoreBehindError
 from streams.marks import MarkReader
 from streams.patience import Patience
 from topics import (
@@ -136,10 +136,11 @@ class Owner:
         fresh = [m for m in messages if m.offset >= self._next]
         if not fresh:
             return
-        await self._desk.patience.until_done("store_behind_history", self._catch_up)
         screened = [await self._screen(message) for message in fresh]
         candidates = [each for each in screened if isinstance(each, Candidate)]
-        stored = await self._desk.patience.until_done("store", lambda: self._ask(candidates))
+        stored = await self._desk.patience.until_done(
+            "store_behind_history", lambda: self._learn(candidates)
+        )
         outgoing = await self._lost([m.offset for m in fresh])
         known = self._last_known
         verdicts: Counter[str] = Counter()
@@ -161,15 +162,24 @@ class Owner:
     async def _recover(self) -> Recovered:
         mark = await self._marks.read()
         desk = self._desk
-        return await recover(desk.settings.kafka, desk.catalogue, desk.codec, mark)
+        found = await recover(desk.settings.kafka, desk.catalogue, desk.codec, mark)
+        if found.next < self._next:  # a commit returns before all of it can be read
+            raise OwnerLostError(self.partition, f"history ends before chunk {self._next}")
+        return found
 
-    async def _catch_up(self) -> None:
-        """Follow the mark; the store must not lie behind it, nor too far behind history."""
+    async def _learn(self, candidates: Sequence[Candidate]) -> Stored:
+        """Follow the mark and ask the store; it must not lie too far behind history."""
         mark = await self._marks.read()
         self._overlay.advance(mark.history_offset)
-        await self._check_store(mark)
         if self._overlay.full:
             raise OverlayFullError(self.partition, mark.history_offset)
+        wanted = [(candidate.series, candidate.window) for candidate in candidates]
+        found = await self._desk.patience.until_done(
+            "store", lambda: asyncio.to_thread(ask, self._desk.store, wanted)
+        )
+        # Checked last: an older copy may be put back between any two questions.
+        await self._check_store(mark)
+        return found
 
     async def _check_store(self, mark: VisibleMark) -> None:
         highest = await asyncio.to_thread(self._desk.store.ledger.highest_offset, self.partition)
@@ -189,10 +199,6 @@ class Owner:
             return unreadable(place, "schema_mismatch", f"a {type(chunk).__name__} is no chunk")
         found = screen(chunk, place, desk.rules)
         return reject(chunk, place, found) if isinstance(found, Rejection) else found
-
-    async def _ask(self, candidates: Sequence[Candidate]) -> Stored:
-        wanted = [(candidate.series, candidate.window) for candidate in candidates]
-        return await asyncio.to_thread(ask, self._desk.store, wanted)
 
     def _knowledge(self, candidate: Candidate, stored: Stored) -> Knowledge:
         series, window, lane = candidate.series, candidate.window, candidate.chunk.lane
