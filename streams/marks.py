@@ -20,6 +20,8 @@ class MarkReader:
         self._codec = codec
         self._reader = Reader(kafka, topic.name, partition)
         self._mark = VisibleMark(partition=partition, history_offset=0)
+        self._newest: RawMessage | None = None
+        """Read and not decoded: the registry, or a broker, may fail between the two."""
 
     async def read(self) -> VisibleMark:
         """Return the newest mark that is committed now; one of 0 while there is none.
@@ -28,24 +30,25 @@ class MarkReader:
             KafkaUnavailableError: No broker answered in time.
             RegistryUnavailableError: The registry did not.
         """
-        newest = await asyncio.to_thread(self._newest)
+        await asyncio.to_thread(self._read_to_end)
+        newest = self._newest
         if newest is not None and newest.value is not None:
             mark = await self._codec.decode(self._topic, newest.value)
             if isinstance(mark, VisibleMark):
                 self._mark = mark
+        self._newest = None
         return self._mark
 
-    def _newest(self) -> RawMessage | None:
-        """Return the last record that came since the last call, None without one."""
+    def _read_to_end(self) -> None:
+        """Keep the last record that has come."""
         if self._reader.position < 0:
             self._reader.seek(self._reader.low())
         end = self._reader.end()
-        newest = None
         for _ in range(_POLLS_MAX):
             if self._reader.position >= end:
-                return newest
+                return
             for message in self._reader.poll(_POLL_S):
-                newest = message
+                self._newest = message
         raise KafkaUnavailableError(
             f"mark of partition {self._partition}",
             f"stood at {self._reader.position} of {end} for {_POLLS_MAX * _POLL_S:.0f} s",

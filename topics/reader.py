@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 from runtime import KafkaSettings
 from topics._codes import OFFSET_GONE, PARTITION_EOF
+from topics._late import LateError
 from topics.clients import CALL_TIMEOUT_S, ErrorLog, consumer_config, headers_of, insist, wrapped
 from topics.errors import OffsetGoneError
 from topics.messages import RawMessage
@@ -56,6 +57,7 @@ class Reader:
         self._reads = Consumer({**config, "enable.partition.eof": True})
         self._asks = Consumer(config)
         self._position = -1
+        self._late = LateError()
 
     def low(self) -> int:
         """Return the first offset that there is.
@@ -77,6 +79,7 @@ class Reader:
         """Read from `offset` on."""
         self._reads.assign([TopicPartition(self.topic, self.partition, offset)])
         self._position = offset
+        self._late.forget()
 
     @property
     def position(self) -> int:
@@ -89,14 +92,18 @@ class Reader:
     def poll(self, timeout_s: float, limit: int = POLL_RECORDS) -> list[RawMessage]:
         """Return the next records, at most `limit`, waiting for the first of them only.
 
+        Records that came with an error are returned before it is raised: the client does not
+        hand them out a second time.
+
         Raises:
             OffsetGoneError: Retention has taken the next one.
             KafkaUnavailableError: A broker cannot serve just now.
             KafkaRefusedError: It will not.
         """
+        self._late.tell()
         first = self._reads.poll(timeout_s)
         found = [] if first is None else [first, *self._reads.consume(limit - 1, 0)]
-        records = [raw_message(m) for m in found if self._is_record(m)]
+        records = [raw_message(m) for m in self._late.records(found, self._is_record)]
         self._follow(records)
         return records
 

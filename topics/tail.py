@@ -20,6 +20,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # their own r
 
 from runtime import KafkaSettings
 from topics._codes import OFFSET_GONE, PARTITION_EOF
+from topics._late import LateError
 from topics.clients import (
     CALL_TIMEOUT_S,
     ErrorLog,
@@ -113,6 +114,7 @@ class Tail:
         self._positions = {
             place: max(bound.low, bound.end - last) for place, bound in found.items()
         }
+        self._late = LateError()
         name = f"{kafka.prefix}tail-{uuid.uuid4().hex}"
         self._errors = ErrorLog(name)
         self._client = Consumer(
@@ -135,14 +137,17 @@ class Tail:
     def poll(self, timeout_s: float, limit: int = POLL_RECORDS) -> list[RawMessage]:
         """Return the next records, at most `limit`, waiting for the first of them only.
 
+        Records that came with an error are returned before it is raised.
+
         Raises:
             OffsetGoneError: Retention was faster than this.
             KafkaUnavailableError: A broker cannot serve just now.
             KafkaRefusedError: It will not.
         """
+        self._late.tell()
         first = self._client.poll(timeout_s)
         found = [] if first is None else [first, *self._client.consume(limit - 1, 0)]
-        return [raw_message(m) for m in found if self._is_record(m)]
+        return [raw_message(m) for m in self._late.records(found, self._is_record)]
 
     def close(self) -> None:
         """End."""
