@@ -16,10 +16,14 @@ from bars.errors import InvalidValueError
 from bars.frame import inside_any
 from bars.series import Series
 from bars.window import Grid, Window, merge, subtract
+from coordinator.client import MachineConfig
 from worker.errors import RefusedRequestError
 
 WINDOWS_MAX = 100_000
 """Windows of one request; more are refused, not fetched in part."""
+
+RANGES_MAX = MachineConfig().ranges_max
+"""Ranges that the windows of one request form: the lease service takes no more."""
 
 _PIECES_AT_A_TIME = 1_000
 """Calendars answer for so many windows at once: years of seconds need not fit into memory."""
@@ -77,8 +81,8 @@ def plan(request: BackfillRequest, terms: Terms, covered: Iterable[Window], now:
         now: Epoch seconds.
 
     Raises:
-        RefusedRequestError: It would take too many windows, or the calendar does not know the
-            whole of it.
+        RefusedRequestError: It would take too many windows or ranges, or the calendar does not
+            know the whole of it.
     """
     window, note = _clip(request, terms, now)
     if window is None:
@@ -96,6 +100,9 @@ def plan(request: BackfillRequest, terms: Terms, covered: Iterable[Window], now:
         raise RefusedRequestError("start, end", str(window), error.allowed) from error
     windows = tuple(w for each in chosen for w in each)
     missing = tuple(Window(each[0].start, each[-1].end) for each in chosen if each)
+    if len(missing) > RANGES_MAX:
+        allowed = f"at most {RANGES_MAX} gaps between covered windows after start"
+        raise RefusedRequestError("end", request.end, allowed)
     if not windows:
         note = "all of it is covered" if session else "nothing trades in it"
     return Plan(

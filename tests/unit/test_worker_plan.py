@@ -9,7 +9,7 @@ from bars.calendars import AlwaysOpen, Exchange, Weekly
 from bars.series import Series
 from bars.window import Grid, Window
 from worker.errors import RefusedRequestError
-from worker.plan import Plan, Terms, plan
+from worker.plan import RANGES_MAX, Plan, Terms, plan
 
 MINUTE = 60
 NOW = 10**9
@@ -156,3 +156,12 @@ def test_a_long_plan_is_the_same_as_its_parts_together() -> None:
     whole = made(3, 25_007)
     assert whole.session_bars == 25_004
     assert sum((w.end - w.start) // MINUTE for w in whole.windows) == 25_004
+
+
+def test_more_gaps_than_the_lease_service_takes_are_refused() -> None:
+    """It would refuse the job, the worker would end, and read the same request again."""
+    held = minutes(*((minute, minute + 1) for minute in range(0, 2 * RANGES_MAX + 2, 2)))
+    whole = request(0, held[-1].end)
+    assert len(plan(whole, terms(), held, NOW).missing) == RANGES_MAX
+    with pytest.raises(RefusedRequestError, match="gaps"):
+        plan(replace(whole, end=whole.end + MINUTE), terms(), held, NOW)
