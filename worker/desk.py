@@ -13,6 +13,7 @@ from avro_schemas import (
     RequestState,
     Verdict,
 )
+from bars.errors import InvalidValueError
 from bars.series import Series
 from bars.window import Window
 from coordinator.client import Failure, SeriesLane
@@ -118,7 +119,10 @@ class Desk:
         """Take a verdict: no news is as good as a receipt; blocked, be it later, is lost."""
         if not report.node_id or report.start >= report.end or report.lease_token <= self._floor:
             return
-        series = Series(report.node_id, report.interval)
+        try:
+            series = Series(report.node_id, report.interval)
+        except InvalidValueError:
+            return  # a chunk of nobody, blocked for that
         window = Window(report.start, report.end)
         if report.verdict is Verdict.NO_NEWS:
             self._stored(series, report.lane, report.lease_token, [window])

@@ -443,3 +443,15 @@ async def test_coverage_from_another_writer_completes_a_request() -> None:
         assert (await bench.ends("r")).windows_done == 2
         await bench.run(10)
         assert not bench.leases.state.leases
+
+
+async def test_a_verdict_on_a_chunk_of_nobody_ends_nothing() -> None:
+    """Anybody may publish one, with any token; it was blocked because its series is none."""
+    async with working() as bench:
+        bench.road.ask(ask("r", 0, 10))
+        await bench.ends("r")
+        place, chunk = bench.road.chunks[0]
+        foreign = replace(chunk, node_id="a|b", lease_token=2**60)
+        bench.road.verdict(place._replace(offset=7), foreign, Verdict.BLOCKED)
+        bench.road.ask(ask("next", 10, 20))
+        assert (await bench.ends("next")).state is RequestState.DONE
