@@ -61,7 +61,8 @@ def outcome(request: BackfillRequest, status: BackfillStatus) -> Filled:
 def _listed(request: BackfillRequest, status: BackfillStatus) -> Window | None:
     """Return the listed period as far as the clipping of a finished request tells it."""
     if not status.session_bars:  # whoever knows the source expects no bar at all there
-        return Window(request.end, TS_END)
+        over = status.start == status.end == request.start > 0
+        return Window(0, request.start) if over else Window(request.end, TS_END)
     start = 0 if status.start <= request.start else min(status.start, request.end)
     end = TS_END if status.end >= request.end else max(status.end, request.start)
     return None if (start, end) == (0, TS_END) else Window(start, end)

@@ -70,6 +70,9 @@ class Plan:
     note: str = ""
     """Why there is nothing to fetch, for people."""
 
+    too_early: bool = False
+    """Whether nothing is left because the series is listed only after it."""
+
 
 def plan(request: BackfillRequest, terms: Terms, covered: Iterable[Window], now: int) -> Plan:
     """Return what a request comes to.
@@ -86,7 +89,15 @@ def plan(request: BackfillRequest, terms: Terms, covered: Iterable[Window], now:
     """
     window, note = _clip(request, terms, now)
     if window is None:
-        return Plan(window=None, windows=(), missing=(), session_bars=0, covered_bars=0, note=note)
+        return Plan(
+            window=None,
+            windows=(),
+            missing=(),
+            session_bars=0,
+            covered_bars=0,
+            note=note,
+            too_early=terms.listed is not None and terms.listed.start >= request.end,
+        )
     held = merge(covered)
     rests = subtract((window,), held)
     pieces = [list(_pieces(terms, rest)) for rest in rests]

@@ -90,14 +90,15 @@ class Progress:
     def status(self, state: RequestState, message: str = "") -> BackfillStatus:
         """Return what is told of the request."""
         request, window = self.accepted.request, self.plan.window
+        nothing = request.end if self.plan.too_early else request.start
         failed = self._count(self._failed)
         return BackfillStatus(
             request_id=request.request_id,
             state=state,
             node_id=request.node_id,
             interval=request.interval,
-            start=window.start if window else request.start,
-            end=window.end if window else request.start,
+            start=window.start if window else nothing,
+            end=window.end if window else nothing,
             windows_total=len(self._starts),
             windows_done=len(self._starts) - self._count((*self._rest, *self._failed)),
             windows_failed=failed,

@@ -50,6 +50,18 @@ def lost(start: int, end: int) -> Failure:
 # Progress
 
 
+@pytest.mark.parametrize(("listed", "edge"), [(minutes(30, 60), 20), (minutes(2, 10), 10)])
+def test_a_request_outside_the_listing_says_on_which_side_of_it_it_lies(
+    listed: Window, edge: int
+) -> None:
+    settings = settings_of()
+    accepted = accept(ask("r", 10, 20), settings)
+    terms = terms_of(settings, accepted.node, listed)
+    status = Progress(accepted, plan(accepted.request, terms, (), 10**9)).verdict()
+    assert (status.start, status.end) == (edge * MINUTE, edge * MINUTE)
+    assert (status.state, status.windows_total) == (RequestState.DONE, 0)
+
+
 def test_a_window_is_done_when_all_of_it_is_covered() -> None:
     progress = progress_of(ask("r", 0, 30))
     assert progress.stored([minutes(0, 15)])
