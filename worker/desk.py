@@ -27,6 +27,12 @@ from worker.serving import Serving, Tools, early_status
 ANSWERED_MAX = 20_000
 """Ended requests remembered, for one that is asked a second time."""
 
+UNSTORABLE = "unstorable"
+"""What failed after it had passed: the lease service takes such windows for done."""
+
+UNSTORED_MAX = 1_000
+"""Windows remembered that passed and could not be stored."""
+
 _log = logger(__name__)
 
 
@@ -46,7 +52,8 @@ class Desk:
         """
         self._tools = tools
         self._floor = floor
-        self._serving = Serving(tools)
+        self._serving = Serving(tools, self._unstored_of)
+        self._unstored: OrderedDict[tuple[Series, str, Window], tuple[int, Failure]] = OrderedDict()
         self._runs: dict[str, Run] = {}
         self._answered: OrderedDict[str, BackfillStatus] = OrderedDict(answered or {})
 
@@ -124,6 +131,14 @@ class Desk:
         except InvalidValueError:
             return  # a chunk of nobody, blocked for that
         window = Window(report.start, report.end)
+        if report.verdict in {Verdict.PASSED, Verdict.NO_NEWS}:
+            self._unstored = OrderedDict(
+                (place, (token, failure))
+                for place, (token, failure) in self._unstored.items()
+                if place[:2] != (series, report.lane)
+                or token >= report.lease_token
+                or not window.intersect(failure.window)
+            )
         if report.verdict is Verdict.NO_NEWS:
             self._stored(series, report.lane, report.lease_token, [window])
         if report.verdict is not Verdict.BLOCKED:
@@ -135,6 +150,10 @@ class Desk:
             chunk_partition=report.chunk_partition,
             chunk_offset=report.chunk_offset,
         )
+        if report.error_class == UNSTORABLE:
+            self._unstored[(series, report.lane, window)] = (report.lease_token, failure)
+            if len(self._unstored) > UNSTORED_MAX:
+                self._unstored.popitem(last=False)
         for run, progress in self._about(series):
             own = progress.accepted.target.lane == report.lane
             if own and report.lease_token > progress.since and progress.give_up(failure):
@@ -153,6 +172,11 @@ class Desk:
         for run, progress in self._about(target.series):
             if progress.accepted.target == target:
                 run.ask_for_job()
+
+    def _unstored_of(self, target: SeriesLane) -> list[Failure]:
+        """Return what passed in a lane and could not be stored."""
+        wanted = (target.series, target.lane)
+        return [failure for place, (_, failure) in self._unstored.items() if place[:2] == wanted]
 
     def _stored(self, series: Series, lane: str, token: int, windows: list[Window]) -> None:
         for run, progress in self._about(series):

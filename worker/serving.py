@@ -2,14 +2,14 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import partial
 
 from avro_schemas import BackfillRequest, BackfillStatus, RequestState
 from bars.series import Series
-from bars.window import Window, intersect
-from coordinator.client import JobSpec, LeaseClient, SeriesLane
+from bars.window import Window, intersect, subtract
+from coordinator.client import Failure, JobSpec, LeaseClient, SeriesLane
 from runtime.backoff import Backoff
 from runtime.clock import Clock
 from runtime.settings import Settings
@@ -57,8 +57,15 @@ class Tools:
 class Serving:
     """Serves requests, many at a time."""
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: Tools, unstored: Callable[[SeriesLane], Iterable[Failure]]) -> None:
+        """Serve.
+
+        Args:
+            tools: What it takes.
+            unstored: Returns what of a lane passed and could not be stored after all.
+        """
         self._tools = tools
+        self._unstored = unstored
         self._series: defaultdict[Series, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._planning = asyncio.Semaphore(PLANS_AT_A_TIME)
 
@@ -137,6 +144,11 @@ class Serving:
         submit = partial(self._tools.leases.submit_job, spec)
         state = await self._tools.patience.until_done("submit a job", submit)
         progress.since = state.since
+        # The lease service spares what has passed. If it could not be stored, nobody brings it.
+        spared = subtract(missing, state.todo)
+        for failure in self._unstored(accepted.target):
+            for part in intersect(spared, (failure.window,)):
+                progress.give_up(replace(failure, window=part))
 
     async def _end_job(self, accepted: Accepted) -> None:
         """Take the job back.

@@ -455,3 +455,31 @@ async def test_a_verdict_on_a_chunk_of_nobody_ends_nothing() -> None:
         bench.road.verdict(place._replace(offset=7), foreign, Verdict.BLOCKED)
         bench.road.ask(ask("next", 10, 20))
         assert (await bench.ends("next")).state is RequestState.DONE
+
+
+async def test_who_asks_for_what_passed_and_could_not_be_stored_is_not_kept_waiting() -> None:
+    """The lease service takes it for done as long as somebody wants the lane."""
+    async with working() as bench:
+        bench.road.store_away = True
+        bench.road.ask(ask("r", 0, 40))
+        await bench.run(1)
+        bench.road.verdict(*bench.road.chunks[0], Verdict.BLOCKED, error_class="unstorable")
+        await bench.run(1)
+        bench.road.ask(ask("late", 0, 10))
+        status = await bench.ends("late")
+        assert (status.state, status.windows_failed) == (RequestState.FAILED, 1)
+        assert status.failures[0].error_class == "unstorable"
+
+
+async def test_what_could_not_be_stored_and_has_passed_since_is_waited_for() -> None:
+    async with working() as bench:
+        bench.road.store_away = True
+        bench.road.ask(ask("r", 0, 40))
+        await bench.run(1)
+        bench.road.verdict(*bench.road.chunks[0], Verdict.BLOCKED, error_class="unstorable")
+        bench.road.ask(ask("again", 0, 10, refetch=True))
+        await bench.run(1)
+        bench.road.ask(ask("late", 0, 10))
+        await bench.run(5)
+        bench.road.bring_store_back()
+        assert (await bench.ends("late")).state is RequestState.DONE
