@@ -114,7 +114,7 @@ class Owner:
         if self._next > end:
             raise InputGoneError(chunks, self.partition, self._next, end)
         if self._next < low:
-            verdict = await self._publisher.verdict(expired(self.partition, self._next, low))
+            verdict = await self._expired(self._next, low)
             await self._publish([verdict], low, self._last_known)
 
     async def close(self) -> None:
@@ -217,7 +217,14 @@ class Owner:
             return []
         low, _ = await asyncio.to_thread(self._bounds)
         gone = lost(self._next, offsets, low)
-        return [await self._publisher.verdict(expired(self.partition, *each)) for each in gone]
+        return [await self._expired(*each) for each in gone]
+
+    async def _expired(self, start: int, end: int) -> Outgoing:
+        """Return the verdict on chunks that nobody will ever judge, and raise the alarm."""
+        report = expired(self.partition, start, end)
+        self._desk.metrics.chunks_judged.add(end - start, verdict=report.verdict)
+        _log.error("expired", partition=self.partition, start=start, end=end)
+        return await self._publisher.verdict(report)
 
     async def _records(
         self, message: RawMessage, judgement: Judgement
