@@ -12,6 +12,7 @@ from pathlib import Path
 from runtime import ConfigError, Settings
 from runtime.log import configure
 from streams.app import EXIT_CONFIGURATION
+from streams.memory import give_back
 from streams.roles import ROLES, run_role
 
 READY_FILE = "SEAMLESS_READY_FILE"
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     parser.add_argument("--log-level", default="INFO")
     parser.add_argument("--metrics-port", type=int, default=None)
     chosen = parser.parse_args(arguments)
+    give_back()
     configure(chosen.role, chosen.log_level)
     try:
         settings = Settings.load(chosen.config, environ)

@@ -56,6 +56,7 @@ class SafeConsumer(driver.Consumer):
         self._durable: dict[TP, int] = {}
         self._starts: dict[TP, int] = {}
         self._revocations = 0
+        self._seeking = asyncio.Lock()
 
         async def deliver(message: Message) -> None:
             if message.tp not in self._starts:
@@ -87,7 +88,15 @@ class SafeConsumer(driver.Consumer):
         return None if last is None else min(self._inflight[tp] | {last + 1})
 
     async def perform_seek(self) -> None:
-        """Begin every assigned partition where the app says, not where the group committed."""
+        """Begin every assigned partition where the app says, not where the group committed.
+
+        Faust calls it after a rebalance, and from its fetcher when that finds the flow stopped:
+        twice at the same time, if it so happens.
+        """
+        async with self._seeking:
+            await self._perform_seek()
+
+    async def _perform_seek(self) -> None:
         await super().perform_seek()
         app = _safe(self.app)
         revocations = self._revocations
@@ -96,7 +105,9 @@ class SafeConsumer(driver.Consumer):
         if new:
             chosen = await asyncio.wait_for(app.place(new), PLACE_TIMEOUT_S)
             if revocations != self._revocations:
-                return  # assigned anew meanwhile: the next call will choose
+                # Assigned anew meanwhile: the next call will choose.
+                await app.release(frozenset(new))
+                return
             self._starts.update({TP(app.input_topic, p): start for p, start in chosen.items()})
         await self.seek_wait({tp: self._resume_at(tp) for tp in assigned})
         app.ready(frozenset(tp.partition for tp in assigned))

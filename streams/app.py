@@ -19,11 +19,11 @@ from streams.errors import InputGoneError
 from topics import RawMessage
 
 COMMIT_INTERVAL_S = 1.0
-POLL_RECORDS_MAX = 500
+POLL_RECORDS_MAX = 100
 BUFFERED_RECORDS_MAX = 128
 """Records that wait for the agent: 64 MB at the very most."""
 
-FETCH_BYTES_MAX = 4 * 1_048_576
+FETCH_BYTES_MAX = 1_048_576
 REQUEST_TIMEOUT_S = 90.0
 CRASH_GRACE_S = 10.0
 """A crashed process that has not ended by itself after that long is ended."""

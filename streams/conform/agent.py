@@ -95,6 +95,7 @@ class ConformAgent:
         await self._desk.patience.until_done("partition", attempt)
 
     async def _open(self, partition: int) -> Owner:
+        await self.release(frozenset({partition}))  # an assignment that came to nothing
         owner = Owner(self._desk, partition)
         await owner.open()
         self._owners[partition] = owner

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import faust
@@ -9,7 +10,7 @@ import faust
 from avro_schemas import BarChunk, Watermark
 from bars.errors import InvalidValueError
 from runtime.log import logger
-from store import StoreUnavailableError
+from store import StoreUnavailableError, SuspendedTableError
 from streams._safe import SafeApp
 from streams.app import raw_message
 from streams.errors import StoppedError
@@ -93,6 +94,7 @@ class MaterializeAgent:
             if isinstance(record, BarChunk):
                 item.record = record
                 item.bars = bars_of(record, message)
+                _let_bytes_go(item)
             elif isinstance(record, Watermark):
                 item.record = record
         except UnreadableRecordError as error:
@@ -108,6 +110,7 @@ class MaterializeAgent:
             return None
 
     async def _open(self, number: int, committed: int | None) -> int:
+        await self.release(frozenset({number}))  # an assignment that came to nothing
         partition = Partition(self._office, number)
         start = await partition.open(committed)
         self._partitions[number] = partition
@@ -119,7 +122,7 @@ class MaterializeAgent:
             reached = {p: partition.ledgered for p, partition in self._partitions.items()}
             try:
                 await asyncio.to_thread(self._prover.check, reached)
-            except StoreUnavailableError as error:
+            except (StoreUnavailableError, SuspendedTableError) as error:
                 _log.warning("store_away", reason=str(error))
 
     def _give_up(self, item: Item, error_class: str, reason: str) -> None:
@@ -132,3 +135,14 @@ class MaterializeAgent:
             error_class=error_class,
             reason=reason,
         )
+
+
+def _let_bytes_go(item: Item) -> None:
+    """Keep the columns alone: with its bytes a record in flight would need twice the memory.
+
+    Who has to put it into the dead letter topic after all reads it again.
+    """
+    item.message = replace(item.message, value=None)
+    if item.event is not None:
+        item.event.message.value = None
+        item.event.value = None

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from avro_schemas import Record, VisibleMark
+from avro_schemas import BarChunk, Record, VisibleMark
 from runtime import Clock, Settings
 from runtime.log import logger
 from runtime.metrics import Metrics
@@ -16,6 +16,7 @@ from streams.marks import MarkReader
 from streams.materialize.batch import Item
 from streams.materialize.prove import UNSTORABLE
 from streams.materialize.record import failure_of, receipt_of
+from streams.materialize.reread import record_at
 from streams.materialize.seam import Seam
 from streams.patience import Patience
 from topics import (
@@ -23,6 +24,7 @@ from topics import (
     Codec,
     FencedProducer,
     Headers,
+    RawMessage,
     Topic,
     deadletter_headers,
     history_key,
@@ -155,16 +157,28 @@ class Partition:
             )
             return [await self._letter(catalogue.coverage, key, receipt)]
         error_class, told = item.fault
+        message = await self._whole(item)
         attempts = max(1, item.mismatches)
         headers = deadletter_headers(
             message, error_class, told, attempts, self._office.clock.wall_us()
         )
         letters = [Letter(catalogue.deadletter.name, message.key, message.value, headers)]
-        if item.bars is not None and error_class == UNSTORABLE:
-            report = failure_of(item.bars.chunk, told)
+        if isinstance(item.record, BarChunk) and error_class == UNSTORABLE:
+            report = failure_of(item.record, told)
             key = report_key(report.node_id, report.interval, report.start, report.end)
             letters.append(await self._letter(catalogue.reports, key, report))
         return letters
+
+    async def _whole(self, item: Item) -> RawMessage:
+        """Return the record as it stands in history; the bytes of a decoded one were let go."""
+        if item.message.value is not None:
+            return item.message
+        office, where = self._office, item.message
+
+        async def read() -> RawMessage:
+            return await asyncio.to_thread(record_at, office.settings.kafka, where)
+
+        return await office.patience.until_done("history", read)
 
     async def _letter(self, topic: Topic, key: str, record: Record) -> Letter:
         encode = self._office.codec.encode

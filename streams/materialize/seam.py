@@ -24,6 +24,7 @@ class Seam:
         self._reached = mark
         self._ledger_offset = mark.ledger_offset
         self._writing: set[str] = set()
+        self._passed = mark.history_offset - 1
 
     @property
     def mark(self) -> VisibleMark:
@@ -46,8 +47,9 @@ class Seam:
             record: Its value, None if it was a tombstone or unreadable.
             in_ledger: Whether it has entered the ledger.
         """
-        if offset < self._mark.history_offset:
-            return
+        if offset <= self._passed:
+            return  # read again, after a restart or a rebalance
+        self._passed = offset
         if in_ledger:
             self._ledger_offset = offset
         if isinstance(record, Watermark):

@@ -69,6 +69,19 @@ def test_what_lies_below_it_is_passed_over_without_moving_it_back() -> None:
     assert found.mark.ledger_offset == 8
 
 
+def test_records_that_are_delivered_again_change_nothing() -> None:
+    found = seam()
+    script: list[BarChunk | Watermark] = [bars(), conform(1), bars(), conform(2)]
+    for offset, record in enumerate(script):
+        found.pass_over(offset, None, record, in_ledger=isinstance(record, BarChunk))
+    mark = found.mark
+    for offset, record in enumerate(script):
+        found.pass_over(offset, None, record, in_ledger=isinstance(record, BarChunk))
+        assert found.mark == mark
+    found.pass_over(4, None, conform(3))
+    assert found.mark.history_offset == 5
+
+
 def test_a_record_that_was_given_up_is_not_in_the_ledger() -> None:
     found = seam()
     found.pass_over(0, None, bars(), in_ledger=True)
