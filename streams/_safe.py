@@ -56,6 +56,7 @@ class SafeConsumer(driver.Consumer):
         self._durable: dict[TP, int] = {}
         self._starts: dict[TP, int] = {}
         self._revocations = 0
+        self._is_ours = False
         self._seeking = asyncio.Lock()
 
         async def deliver(message: Message) -> None:
@@ -91,10 +92,17 @@ class SafeConsumer(driver.Consumer):
         """Begin every assigned partition where the app says, not where the group committed.
 
         Faust calls it after a rebalance, and from its fetcher when that finds the flow stopped:
-        twice at the same time, if it so happens.
+        twice at the same time, if it so happens, or between a revocation and the assignment that
+        follows. Then the partitions are somebody else's already, whom opening them would fence.
         """
         async with self._seeking:
-            await self._perform_seek()
+            if self._is_ours:
+                await self._perform_seek()
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """From now on, and until something is revoked, the assignment can be relied on."""
+        self._is_ours = True
+        await super().on_partitions_assigned(assigned, generation_id)
 
     async def _perform_seek(self) -> None:
         await super().perform_seek()
@@ -120,6 +128,7 @@ class SafeConsumer(driver.Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Forget the partitions, once the agent has finished what it holds of them."""
         self._revocations += 1
+        self._is_ours = False
         await super().on_partitions_revoked(revoked)
         for tp in revoked:
             self._inflight.pop(tp, None)

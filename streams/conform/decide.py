@@ -46,7 +46,7 @@ class Knowledge:
     """The highest token committed for an overlapping window of the lane."""
 
     settled: bool = False
-    """Whether the store shows everything that was ever published of the series."""
+    """Whether the store shows everything that was ever published of the window."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -39,6 +39,12 @@ class Entry:
     offset: int = PENDING
     """Its own, in history."""
 
+    def touches(self, window: Window) -> bool:
+        """Whether it covers, or has a bar for, any of the window."""
+        ts = self.versions.bars.ts
+        covers = any(each.intersect(window) for each in self.windows)
+        return covers or bool(((ts >= window.start) & (ts < window.end)).any())
+
     @property
     def weight(self) -> int:
         """What it adds to the size of an overlay; a record without bars takes room too."""
@@ -118,9 +124,13 @@ class Overlay:
                 del self._of[entry.series]
             self._weight -= entry.weight
 
-    def settled(self, series: Series) -> bool:
-        """Whether the store shows everything that was published of the series."""
-        return series not in self._of
+    def settled(self, series: Series, window: Window) -> bool:
+        """Whether the store shows everything that was published of the window.
+
+        What is on its way elsewhere in the series does not count: a long refetch in which one
+        bar has changed would otherwise never come to rest, and write every bar again.
+        """
+        return not any(entry.touches(window) for entry in self._of.get(series, ()))
 
     def token(self, series: Series, lane: str, window: Window) -> int:
         """Return the highest token of the lane's records that overlap the window, 0 if none."""

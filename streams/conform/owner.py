@@ -208,7 +208,7 @@ class Owner:
             versions=self._overlay.versions(series, window, stored.versions(series, window)),
             ledger=merge(entry.window for entry in entries),
             token=max([token, *(entry.token for entry in entries)]),
-            settled=self._overlay.settled(series),
+            settled=self._overlay.settled(series, window),
         )
 
     async def _lost(self, offsets: Sequence[int]) -> list[Outgoing]:
