@@ -7,6 +7,7 @@ the request is done and the store equals the source bar by bar, by itself or by 
 import asyncio
 import shutil
 import signal
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +16,9 @@ from pathlib import Path
 from bars.series import Series
 from ops.stack import LocalStack
 from tests.conftest import TEST_OPTIONS
-from tests.faults.road import MINUTE, PATIENCE_S, Agent, Road, RoadError, until
+from tests.faults.road import MINUTE, PATIENCE_S, POLL_S, Agent, Road, RoadError, until
+
+QUIET_S = 2.0
 
 Fault = Callable[[Road, Series, float], Awaitable[None]]
 """Does what it does to the road and its request, given how long an outage lasts, seconds."""
@@ -141,8 +144,12 @@ async def _suspended(road: Road, series: Series, outage_s: float) -> None:
     with road.store() as store:
         table = store.bars_table(MINUTE)
     agent = road.agents["materialize"]
+    # Nothing may be on its way: a table that is just applying comes to its end all the same.
+    road.places.hold.touch()
+    await asyncio.to_thread(_until_quiet, road, series)
     agent.log.write_bytes(b"")
     road.sql(f'ALTER TABLE "{table}" SUSPEND WAL')
+    road.places.hold.unlink()
     try:
         await asyncio.to_thread(
             until, lambda: "suspended" in agent.log.read_text("utf-8"), "an alarm", agent.tail
@@ -153,6 +160,16 @@ async def _suspended(road: Road, series: Series, outage_s: float) -> None:
             raise RoadError("the ledger grew although nothing could be read")
     finally:
         road.sql(f'ALTER TABLE "{table}" RESUME WAL')
+
+
+def _until_quiet(road: Road, series: Series) -> None:
+    """Return when the ledger has not grown for a while."""
+    seen, since = -1, time.monotonic()
+    while time.monotonic() - since < QUIET_S:
+        found = _ledgered(road, series)
+        if found != seen:
+            seen, since = found, time.monotonic()
+        time.sleep(POLL_S)
 
 
 def _ledgered(road: Road, series: Series) -> int:

@@ -82,7 +82,7 @@ class World:
             versions=self.overlay.versions(SERIES, window, below.take(inside)),
             ledger=merge_windows(Window(r.start, r.end) for r in own),
             token=max([0, *near, self.overlay.token(SERIES, found.lane, window)]),
-            settled=self.overlay.settled(SERIES),
+            settled=self.overlay.settled(SERIES, window),
         )
 
     def restart(self) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bars.versions import Versions
+from bars.window import Window
 from streams.conform.overlay import Entry, Overlay, entry_of
 from streams.errors import MarkWentBackError
 from tests.unit.judging import SERIES, bars_at, chunk, prices_of, slots
@@ -25,23 +26,31 @@ def overlay(*entries: Entry) -> Overlay:
 def test_a_series_is_settled_once_the_mark_has_passed_its_last_record() -> None:
     found = overlay(entry(1.0, 10), entry(2.0, 12, known=2))
     found.advance(11)
-    assert not found.settled(SERIES)
+    assert not found.settled(SERIES, WHOLE)
     found.advance(12)
-    assert not found.settled(SERIES)
+    assert not found.settled(SERIES, WHOLE)
     found.advance(13)
-    assert found.settled(SERIES)
+    assert found.settled(SERIES, WHOLE)
     assert len(found) == 0
+
+
+def test_what_is_on_its_way_elsewhere_does_not_unsettle_a_window() -> None:
+    """Else the first changed bar of a long refetch would have every later one written again."""
+    found = overlay(entry(1.0, 10))
+    after = Window(WHOLE.end, 2 * WHOLE.end - WHOLE.start)
+    assert found.settled(SERIES, after)
+    assert not found.settled(SERIES, Window(WHOLE.end - 1, after.end))
 
 
 def test_what_is_not_committed_is_never_passed() -> None:
     found = overlay(entry_of(chunk(WHOLE, {1: 1.0}, known=1)))
     found.advance(1_000)
-    assert not found.settled(SERIES)
+    assert not found.settled(SERIES, WHOLE)
     found.commit([1_001])
     found.advance(1_001)
-    assert not found.settled(SERIES)
+    assert not found.settled(SERIES, WHOLE)
     found.advance(1_002)
-    assert found.settled(SERIES)
+    assert found.settled(SERIES, WHOLE)
 
 
 def test_a_mark_that_goes_back_is_refused() -> None:
