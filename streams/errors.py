@@ -119,6 +119,20 @@ class OverlayFullError(StreamError):
         self.mark = mark
 
 
+class HangingCallError(StreamError):
+    """A call into a Kafka client does not come back, long after its own time limit.
+
+    Attributes:
+        what: Which call.
+        seconds: How long it had.
+    """
+
+    def __init__(self, what: str, seconds: float) -> None:
+        super().__init__(f"{what} did not come back within {seconds:g} s")
+        self.what = what
+        self.seconds = seconds
+
+
 class OwnerLostError(StreamError):
     """What was known of a partition cannot be trusted any more; it has to be read again.
 

@@ -5,6 +5,7 @@ again with growing pauses. Who asks the process to stop ends the wait, and so do
 which the process ends too and its supervisor starts it anew.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -13,7 +14,7 @@ from bars.errors import SeamlessError
 from runtime import Backoff, Clock
 from runtime.log import logger
 from runtime.metrics import Metrics
-from streams.errors import StoppedError
+from streams.errors import HangingCallError, StoppedError
 
 T = TypeVar("T")
 
@@ -23,6 +24,26 @@ WAIT_MAX_S = 900.0
 PAUSES = Backoff(0.2, 5.0)
 
 _log = logger(__name__)
+
+
+async def in_thread(what: str, seconds: float, call: Callable[[], T]) -> T:
+    """Return what a blocking call returns, made in a thread.
+
+    librdkafka may hang in a transaction after its broker was away, whatever limit it was given;
+    only a new process helps then.
+
+    Raises:
+        HangingCallError: It did not come back; its thread is left behind.
+    """
+    try:
+        return await asyncio.wait_for(asyncio.to_thread(call), seconds)
+    except TimeoutError:
+        raise HangingCallError(what, seconds) from None
+
+
+def transaction_max_s(transaction_timeout_ms: int) -> float:
+    """Return how long a transaction may take: the broker has given it up long before."""
+    return 3 * transaction_timeout_ms / 1_000
 
 
 def _never() -> bool:

@@ -33,7 +33,7 @@ from streams.conform.screen import Candidate, Place, Rejection, Rules, screen
 from streams.conform.stored import Stored, ask
 from streams.errors import InputGoneError, OverlayFullError, OwnerLostError, StoreBehindError
 from streams.marks import MarkReader
-from streams.patience import Patience
+from streams.patience import Patience, in_thread, transaction_max_s
 from topics import (
     Catalogue,
     Codec,
@@ -242,7 +242,10 @@ class Owner:
         mark = await self._desk.patience.until_done(
             "registry", lambda: self._publisher.watermark(self.partition, next_, last_known)
         )
-        offsets = await asyncio.to_thread(self._transact, [*outgoing, mark], next_)
+        limit_s = transaction_max_s(self._desk.settings.kafka.transaction_timeout_ms)
+        offsets = await in_thread(
+            "transaction", limit_s, lambda: self._transact([*outgoing, mark], next_)
+        )
         self._overlay.commit(offsets_of_conformed(outgoing, offsets[:-1]))
         self._next, self._last_known = next_, last_known
 

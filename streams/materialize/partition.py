@@ -18,7 +18,7 @@ from streams.materialize.prove import UNSTORABLE
 from streams.materialize.record import failure_of, receipt_of
 from streams.materialize.reread import record_at
 from streams.materialize.seam import Seam
-from streams.patience import Patience
+from streams.patience import Patience, in_thread, transaction_max_s
 from topics import (
     Catalogue,
     Codec,
@@ -187,7 +187,8 @@ class Partition:
 
     async def _publish(self, letters: Sequence[Letter]) -> None:
         async def attempt() -> None:
-            await asyncio.to_thread(self._transact, letters)
+            limit_s = transaction_max_s(self._office.settings.kafka.transaction_timeout_ms)
+            await in_thread("transaction", limit_s, lambda: self._transact(letters))
 
         await self._office.patience.until_done("transaction", attempt)
 

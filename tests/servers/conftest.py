@@ -1,4 +1,4 @@
-"""One road with agents as processes, for all tests that send requests down it."""
+"""One road with agents as processes, for all tests of a module that send requests down it."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from ops.stack import LocalStack
 from tests.faults.road import Road
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def road(
     local_stack: LocalStack, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Road]:

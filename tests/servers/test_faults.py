@@ -7,7 +7,7 @@ import pytest
 from tests.faults.road import WINDOWS, Road
 from tests.faults.scenarios import SCENARIOS, Scenario, run
 
-pytestmark = [pytest.mark.servers, pytest.mark.faults, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.servers, pytest.mark.faults, pytest.mark.asyncio(loop_scope="module")]
 
 OUTAGE_S = 5.0
 

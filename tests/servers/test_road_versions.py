@@ -16,7 +16,7 @@ from tests.servers.agents import Road as Ends
 pytestmark = [
     pytest.mark.servers,
     pytest.mark.timeout(180),
-    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.asyncio(loop_scope="module"),
 ]
 
 
