@@ -9,6 +9,7 @@ python benchmarks/bare_loop.py BOOTSTRAP TOPIC GROUP QUESTDB_HTTP TABLE ROWS SCH
 
 import io
 import json
+import signal
 import sys
 import time
 from typing import Any, cast
@@ -83,6 +84,7 @@ def main() -> None:
                 written, pending, pending_rows = written + pending_rows, [], 0
     print(json.dumps({"event": "written", "rows": written, "at": time.time()}), flush=True)
     consumer.close()
+    signal.pause()  # until it is ended: its memory is asked for while it lives
 
 
 if __name__ == "__main__":
