@@ -6,11 +6,12 @@ each call that waits has a budget, each retry loop ends with it.
 
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from runtime import Backoff, KafkaSettings
 from runtime.log import logger
@@ -21,6 +22,9 @@ T = TypeVar("T")
 
 CALL_TIMEOUT_S = 30.0
 """How long a call waits for brokers before it says that they are not there."""
+
+CLOSE_TIMEOUT_S = 15.0
+"""How long a consumer may take to leave its group: a commit and a request, seconds at most."""
 
 ABSENT_S = 3.0
 """How long a topic that was just made may take to be known everywhere."""
@@ -186,3 +190,16 @@ def headers_of(found: Any) -> tuple[tuple[str, bytes | None], ...]:
     return tuple(
         (name, value.encode() if isinstance(value, str) else value) for name, value in pairs
     )
+
+
+def leave(client: Consumer, who: str, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
+    """Close a consumer, but wait no longer than that: librdkafka may wait for ever.
+
+    Seen after its group had given a member up. Of one that does not end a thread stays behind,
+    which does not keep the process alive; the group waits for it until its session ends.
+    """
+    closing = threading.Thread(target=client.close, name=f"close {who}", daemon=True)
+    closing.start()
+    closing.join(timeout_s)
+    if closing.is_alive():
+        log.warning("not_closed", client=who, waited_s=timeout_s)

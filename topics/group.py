@@ -18,6 +18,7 @@ from topics.clients import (
     insist,
     is_absent,
     is_transient,
+    leave,
     wrapped,
 )
 from topics.errors import NotOwnerError
@@ -159,7 +160,7 @@ class GroupConsumer:
 
     def close(self) -> None:
         """Leave the group; the partitions are somebody else's at once."""
-        self._client.close()
+        leave(self._client, self.group)
 
     def __enter__(self) -> Self:
         return self

@@ -1,13 +1,15 @@
 """What every client has in common: configuration, and which errors are worth another try."""
 
 import logging
+import threading
+from typing import cast
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from runtime import KafkaSettings
 from topics import KafkaRefusedError, KafkaUnavailableError, consumer_config, producer_config
-from topics.clients import ErrorLog, headers_of, insist
+from topics.clients import ErrorLog, headers_of, insist, leave
 
 
 class Scripted:
@@ -86,3 +88,18 @@ def test_security_options_reach_every_client_and_change_nothing_else() -> None:
 )
 def test_headers_are_pairs_of_bytes(found: object, expected: object) -> None:
     assert headers_of(found) == expected
+
+
+def test_a_consumer_that_does_not_end_is_left_behind(caplog: pytest.LogCaptureFixture) -> None:
+    """The library has waited for ever after a group had given its member up."""
+    never, asked = threading.Event(), threading.Event()
+
+    class Stuck:
+        def close(self) -> None:
+            asked.set()
+            never.wait(60)
+
+    leave(cast("Consumer", Stuck()), "group", timeout_s=0.05)
+    never.set()
+    assert asked.is_set()
+    assert "not_closed" in caplog.text
