@@ -175,5 +175,5 @@ async def test_the_statements_of_the_page_bring_a_suspended_table_back(applied: 
         await execute(f"INSERT INTO {table} VALUES (3)")
         (written,) = (row[3] for row in await execute(look) if row[0] == table)
         assert isinstance(written, int)
-        await execute(leave_out.replace("bars_1d", table).replace("26", str(written + 2)))
+        await execute(leave_out.replace("bars_1d", table).replace("TXN 26", f"TXN {written + 2}"))
         assert await visible() == 2

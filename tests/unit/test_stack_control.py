@@ -1,5 +1,6 @@
 """Starting and stopping services: twice, in the way of others, after crashes of everything."""
 
+import os
 import signal
 import socket
 import threading
@@ -63,7 +64,7 @@ def test_a_taken_port_names_the_port_the_holder_and_the_way_out(house: House) ->
     with socket.create_server(("127.0.0.1", a.ports[0])), pytest.raises(PortTakenError) as refused:
         house.control().start([a], {}, TIMEOUT_S)
     assert refused.value.port == a.ports[0]
-    assert "pytest" in refused.value.holder
+    assert f"pid {os.getpid()} " in refused.value.holder
     assert "--ports free" in str(refused.value)
     assert house.control().status(a).status == "stopped"
 
