@@ -214,6 +214,16 @@ def test_a_job_that_is_passed_over_ages_until_it_is_served() -> None:
     assert second.job_ids == ("new",), "served: its age begins anew"
 
 
+def test_a_lane_ages_with_the_oldest_of_its_jobs() -> None:
+    bench = Bench()
+    bench.submit(spec("old", 0, 10, node="x"))
+    bench.pass_ms(bench.config.ageing_ms - 1)
+    bench.submit(spec("young", 0, 100, node="x"))
+    bench.submit(spec("other", 0, 10, node="y", priority=1))
+    bench.pass_ms(1)
+    assert bench.grant().job_ids[0] == "old"
+
+
 def test_within_a_job_the_oldest_window_that_is_due_comes_first() -> None:
     bench = Bench(MachineConfig(jitter_ppm=0))
     bench.submit(spec("job", 0, 40))
