@@ -145,6 +145,7 @@ def test_what_is_remembered_as_given_up_is_bounded_and_the_oldest_goes_first() -
 
 def test_what_is_given_up_of_another_lane_is_another_matter() -> None:
     bench = given_up()
+    assert window_token(bench.state, target(), Window(10, 20)) == 0
     assert poisoned_in(bench.state, target("m"), WHOLE) == ()
     assert poisoned_in(bench.state, target("o"), WHOLE) == ()
     assert window_token(bench.state, target(lane="bf:t"), WHOLE) == 0
@@ -184,6 +185,27 @@ def test_what_waits_is_cut_to_what_is_not_forced() -> None:
     assert [lease.window for lease in bench.acquire(limit=3)] == [Window(0, 3), Window(6, 10)]
 
 
+def test_what_is_left_of_a_lease_that_was_forced_in_part_keeps_its_attempts() -> None:
+    bench = Bench(MachineConfig(jitter_ppm=0))
+    bench.submit(spec("job", 0, 10))
+    bench.fail(bench.grant())
+    bench.pass_ms(500)
+    bench.grant()
+    order(bench, ForceComplete, Window(0, 4), evidence="x")
+    again = bench.grant()
+    assert (again.window, again.attempts) == (Window(4, 10), 1)
+
+
+def test_what_was_forced_is_forgotten_with_the_jobs_that_are_about_it() -> None:
+    bench = Bench()
+    bench.submit(spec("long", 0, 30))
+    bench.submit(spec("short", 10, 20))
+    order(bench, ForceComplete, Window(0, 30), evidence="x")
+    bench.cancel("long")
+    (lane,) = bench.state.lanes.values()
+    assert lane.forced == lane.done == (Window(10, 20),)
+
+
 def test_forcing_a_lane_that_no_job_wants_forgets_what_was_given_up() -> None:
     bench = given_up()
     bench.cancel("job")
@@ -221,6 +243,16 @@ def test_a_rule_is_changed_only_by_who_knows_the_last_change() -> None:
     second = bench.do(PauseLane(target=target(), version=first.found, reason="x"))
     assert second.code is Code.OK
     assert second.found not in {0, first.found}
+
+
+@pytest.mark.parametrize("reason", ["", "  "])
+def test_nothing_is_changed_without_a_reason(reason: str) -> None:
+    bench = given_up()
+    before = bench.state
+    reply = order(bench, Unpoison, Window(0, 10), reason=reason)
+    assert reply.code is Code.INVALID
+    assert reply.message.startswith("reason must be given")
+    assert bench.state == before
 
 
 # Epochs

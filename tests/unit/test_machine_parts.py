@@ -128,6 +128,19 @@ def test_a_refetch_of_a_part_that_is_done_waits_for_the_lease_to_end() -> None:
     assert bench.grant().window == Window(0, 5)
 
 
+def test_what_was_brought_and_a_refetch_wants_is_another_window_than_what_is_left() -> None:
+    bench, lease = bench_with()
+    bench.submit(spec("again", 0, 10, refetch=True))
+    bench.progress(lease, (0, 5))
+    bench.fail(lease)
+    bench.pass_ms(500)
+    again = bench.acquire(limit=2)
+    assert [(each.window, each.attempts) for each in again] == [
+        (Window(5, 10), 1),
+        (Window(0, 5), 0),
+    ]
+
+
 # Halves
 
 

@@ -8,6 +8,7 @@ from coordinator.machine import (
     MachineConfig,
     PauseLane,
     Policy,
+    Release,
     ResumeLane,
 )
 from tests.unit.machine_help import Bench, spec, target
@@ -31,6 +32,17 @@ def test_newest_first_takes_a_retry_before_what_is_older_and_after_what_is_newer
     newest, middle = bench.acquire(limit=2)
     bench.fail(middle)
     bench.fail(newest)
+    bench.pass_ms(500)
+    assert granted(bench) == [Window(20, 30), Window(10, 20), Window(0, 10)]
+
+
+def test_newest_first_takes_what_was_given_back_before_an_older_retry() -> None:
+    bench = Bench(MachineConfig(jitter_ppm=0))
+    bench.set_policy(Policy.NEWEST_FIRST)
+    bench.submit(spec("job", 0, 30))
+    newest, middle = bench.acquire(limit=2)
+    bench.fail(middle)
+    bench.do(Release(session_id="w", token=newest.token))
     bench.pass_ms(500)
     assert granted(bench) == [Window(20, 30), Window(10, 20), Window(0, 10)]
 
