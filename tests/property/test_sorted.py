@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from bars.window import Window, intersect, merge, subtract
 from coordinator.machine._ranges import added, inside, overlaps, without
-from coordinator.machine._sorted import RUN_MAX, SortedMap
+from coordinator.machine._sorted import RUN_MAX, RUN_MIN, SortedMap
 
 keys = st.integers(0, 2_000)
 changes = st.lists(st.tuples(keys, st.one_of(st.none(), st.integers())), max_size=50)
@@ -61,6 +61,7 @@ def test_a_sorted_map_stays_right_while_it_grows_and_empties(seed: int) -> None:
     for number, key in enumerate(order):
         made = made.drop(key)
         assert len(made) == 2_999 - number
+        assert len(made._firsts) <= len(made) / RUN_MIN + 2, "runs do not dwindle one by one"
         assert key not in made
     assert made == SortedMap()
 
