@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bars.window import Window, intersect, merge, subtract
-from coordinator.machine._ranges import added, inside, overlaps, without
+from coordinator.machine._ranges import (
+    added,
+    first_outside,
+    inside,
+    last_outside,
+    overlaps,
+    without,
+)
 from coordinator.machine._sorted import RUN_MAX, RUN_MIN, SortedMap
 
 keys = st.integers(0, 2_000)
@@ -74,3 +81,12 @@ def test_a_change_at_one_place_is_the_change_to_the_whole(
     assert without(held, window) == subtract(held, (window,))
     assert added(held, window) == merge((*held, window))
     assert overlaps(held, window) == bool(intersect(held, (window,)))
+
+
+@given(ranges, ranges)
+def test_what_nobody_has_is_found_from_either_end(
+    wanted: tuple[Window, ...], taken: tuple[Window, ...]
+) -> None:
+    free = [ts for window in subtract(wanted, taken) for ts in range(window.start, window.end)]
+    assert first_outside(wanted, taken) == min(free, default=None)
+    assert last_outside(wanted, taken) == max(free, default=None)

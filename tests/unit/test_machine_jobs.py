@@ -119,6 +119,14 @@ def test_a_window_is_cut_for_all_its_jobs_together() -> None:
     assert windows(bench) == [Window(0, 10)]
 
 
+def test_one_fetch_may_cover_many_pieces_of_another_job_and_does_not_hide_the_rest_of_it() -> None:
+    bench = Bench()
+    bench.submit(spec("whole", 0, 10))
+    pieces = tuple(Window(start, start + 1) for start in (0, 2, 4, 6, 8, 50))
+    bench.submit(replace(spec("pieces", 0, 60), missing=pieces))
+    assert windows(bench) == [Window(0, 10), Window(50, 51)]
+
+
 def test_a_job_that_joins_shares_a_window_that_is_being_fetched() -> None:
     bench = Bench()
     bench.submit(spec("a", 0, 10))
