@@ -13,9 +13,17 @@ Decided here, and shown by the tests:
   window that was being fetched already, but waits for that lease to end and takes its own.
 * A lease that expires, or whose session does, counts as an attempt. One that is given back, and
   one that the source asked to pause, does not.
+* What a holder has brought is done, however its lease ends. What is left is another window, with
+  one attempt behind it at most.
+* A window whose attempts are spent is halved, and each half tried once before it is halved again,
+  unless its holder says that no part could fare better. A single bar is given up.
 * What is given up is given up for the jobs of that moment. A job that is submitted later tries
   again.
-* A holder that comes late is told how its lease ended. Nothing else happens.
+* A holder that comes late is told how its lease ended, and counted. Nothing else happens.
+* To wait for a verdict is progress: an outage behind the holder makes no lease stalled.
+* Whoever changes something by order names what they expect to find, and why.
+
+`wire` has the documents, `replica` what a log applies, `views` what is read out of a state.
 
 Does not live here: what the ledger covers (it comes in with a job), waiting, transport.
 """
@@ -23,30 +31,50 @@ Does not live here: what the ledger covers (it comes in with a job), waiting, tr
 from coordinator.machine._apply import Applied, apply
 from coordinator.machine.commands import (
     Acquire,
+    AdminCommand,
     AnyCommand,
+    Barrier,
+    BumpEpoch,
     CancelJob,
     CloseSession,
     Command,
     Complete,
     Fail,
+    ForceComplete,
     KeepSession,
     OpenSession,
+    PauseLane,
+    Progress,
     QueryJob,
     Release,
     Renew,
+    Requeue,
+    ResumeLane,
+    Resync,
+    Revoke,
+    SetPolicy,
     SubmitJob,
     Tick,
+    Unpoison,
 )
 from coordinator.machine.replies import (
     Code,
     Event,
+    JobCancelled,
     JobFinished,
+    JobSubmitted,
     LeaseEnded,
     LeaseGranted,
+    Ordered,
     Reply,
     SessionEnded,
+    SessionOpened,
+    StaleClaim,
     WindowDone,
     WindowFailed,
+    WindowSplit,
+    WindowsUndone,
+    WindowWaits,
 )
 from coordinator.machine.state import Lease, State, initial
 from coordinator.machine.values import (
@@ -56,7 +84,9 @@ from coordinator.machine.values import (
     JobState,
     LeaseEnd,
     MachineConfig,
+    Policy,
     SeriesLane,
+    StaleKind,
     epoch_of,
     token_of,
 )
@@ -64,8 +94,11 @@ from coordinator.machine.values import (
 __all__ = [
     "PPM",
     "Acquire",
+    "AdminCommand",
     "AnyCommand",
     "Applied",
+    "Barrier",
+    "BumpEpoch",
     "CancelJob",
     "CloseSession",
     "Code",
@@ -74,9 +107,12 @@ __all__ = [
     "Event",
     "Fail",
     "Failure",
+    "ForceComplete",
+    "JobCancelled",
     "JobFinished",
     "JobSpec",
     "JobState",
+    "JobSubmitted",
     "KeepSession",
     "Lease",
     "LeaseEnd",
@@ -84,17 +120,33 @@ __all__ = [
     "LeaseGranted",
     "MachineConfig",
     "OpenSession",
+    "Ordered",
+    "PauseLane",
+    "Policy",
+    "Progress",
     "QueryJob",
     "Release",
     "Renew",
     "Reply",
+    "Requeue",
+    "ResumeLane",
+    "Resync",
+    "Revoke",
     "SeriesLane",
     "SessionEnded",
+    "SessionOpened",
+    "SetPolicy",
+    "StaleClaim",
+    "StaleKind",
     "State",
     "SubmitJob",
     "Tick",
+    "Unpoison",
     "WindowDone",
     "WindowFailed",
+    "WindowSplit",
+    "WindowWaits",
+    "WindowsUndone",
     "apply",
     "epoch_of",
     "initial",

@@ -1,6 +1,8 @@
 """The lease service in one process: waiting, time, and what a holder is told."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from random import Random
@@ -10,6 +12,7 @@ import pytest
 from bars.errors import InvalidValueError
 from bars.window import Window
 from coordinator.client import (
+    Brought,
     CommandRefusedError,
     HeldLease,
     LeaseClient,
@@ -120,10 +123,11 @@ async def test_a_life_that_leaves_no_time_to_write_is_refused() -> None:
     "call",
     [
         lambda client, lease: client.renew(lease),
+        lambda client, lease: client.progress(lease, (lease.window,)),
         lambda client, lease: client.complete(lease),
         lambda client, lease: client.fail(lease, LeaseFailure(error_class="x")),
     ],
-    ids=["renew", "complete", "fail"],
+    ids=["renew", "progress", "complete", "fail"],
 )
 async def test_a_holder_that_is_late_is_told_how_its_lease_ended(
     call: Callable[[LeaseClient, HeldLease], Awaitable[object]],
@@ -175,3 +179,58 @@ async def test_a_refused_job_is_an_error_with_its_code() -> None:
     with pytest.raises(CommandRefusedError, match="priority") as refused:
         await client.submit_job(spec("job", 0, 10, priority=5_000))
     assert refused.value.code == "invalid"
+
+
+async def test_a_holder_that_tells_of_a_part_is_left_with_the_rest() -> None:
+    client, _ = await make()
+    await client.submit_job(spec("job", 0, 10))
+    (lease,) = await client.acquire("w", 1)
+    assert lease.left == (Window(0, 10),)
+    lease = await client.progress(lease, (Window(2, 4),), Brought(session_bars=1))
+    assert (lease.done, lease.left) == ((Window(2, 4),), (Window(0, 2), Window(4, 10)))
+    lease = await client.renew(lease)
+    lease = await client.progress(lease, (Window(0, 2), Window(4, 10)))
+    assert lease.left == ()
+    state = await client.job("job")
+    assert state is not None
+    assert (state.todo, state.bars_done) == ((), 10)
+
+
+async def test_a_part_outside_of_the_window_is_refused() -> None:
+    client, _ = await make()
+    await client.submit_job(spec("job", 0, 10))
+    (lease,) = await client.acquire("w", 1)
+    with pytest.raises(CommandRefusedError, match="done must be parts"):
+        await client.progress(lease, (Window(8, 12),))
+
+
+async def test_a_holder_that_has_published_may_wait_as_long_as_it_takes() -> None:
+    client, clock = await make()
+    await client.submit_job(spec("job", 0, 20))
+    waiting, asking = await client.acquire("w", 2)
+    for _ in range(4):
+        clock.advance(100)
+        waiting = await client.renew(waiting, published=True)
+        if clock.monotonic() < 360:
+            asking = await client.renew(asking)
+    with pytest.raises(LeaseLostError) as lost:
+        await client.renew(asking)
+    assert lost.value.end is LeaseEnd.STALLED
+    await client.complete(waiting, Brought(chunk_offset=4))
+
+
+async def test_a_failure_that_no_part_can_escape_reaches_the_job_whole() -> None:
+    client, _ = await make(MachineConfig(max_attempts=1))
+    await client.submit_job(spec("job", 0, 10))
+    (lease,) = await client.acquire("w", 1)
+    assert not await client.fail(lease, LeaseFailure(error_class="empty", divisible=False))
+
+
+def test_who_imports_the_client_loads_nothing_of_the_service() -> None:
+    """A worker needs neither the log nor a server."""
+    code = (
+        "import sys, coordinator.client; "
+        "print([m for m in ('pysyncobj', 'aiohttp', 'coordinator._service') if m in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "[]"
