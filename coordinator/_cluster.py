@@ -1,0 +1,183 @@
+"""Requests to whichever node leads: found anew when it changes, asked again while that is safe.
+
+A change carries a key that names it. Every attempt carries the same one, so it happens once,
+however often it is sent and whichever node takes it. Nothing here knows what a request means.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import httpx
+
+from bars.errors import InvalidValueError
+from coordinator.errors import CommandRefusedError, CoordinatorUnavailableError
+from runtime.backoff import Backoff
+from runtime.clock import Clock
+
+PAUSES = Backoff(first_s=0.05, cap_s=1.0, jitter_ratio=0.5)
+"""Between attempts; a node that tells who leads is believed at once, without a pause."""
+
+CONNECT_S = 2.0
+CONNECTIONS_MAX = 200
+TRY_AGAIN = frozenset({429, 500, 502, 503, 504})
+"""Answers that say nothing of what will be answered next time."""
+
+_NOT_LEADER = 421
+_FINAL_REFUSALS = frozenset({400, 401, 403, 404, 405, 408, 413, 415})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """How long a request may take."""
+
+    whole_s: float = 30.0
+    """With all attempts and pauses."""
+
+    attempt_s: float = 8.0
+    """One attempt: longer than a node waits for its log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """The answer of the node that leads."""
+
+    status: int
+    document: Mapping[str, Any]
+    asked_s: float
+    """When the first attempt went out, monotonic."""
+
+    attempts: int
+    """Attempts made, the last one included: above one, an earlier one may be what was obeyed."""
+
+
+class Cluster:
+    """The nodes of one lease service, as a client sees them."""
+
+    def __init__(
+        self, urls: Sequence[str], http: httpx.AsyncClient, clock: Clock, rng: Random
+    ) -> None:
+        """Ask nodes.
+
+        Args:
+            urls: API address of each node.
+            http: Sends; with what proves who we are. Closed by who made it.
+            clock: Measures attempts and pauses.
+            rng: Draws keys and the random part of pauses.
+        """
+        if not urls:
+            raise InvalidValueError("urls", list(urls), "one address of a node or more")
+        self._urls = tuple(url.rstrip("/") for url in urls)
+        self._http = http
+        self._clock = clock
+        self._rng = rng
+        self._at = 0
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The nodes, in their order."""
+        return self._urls
+
+    def new_key(self) -> str:
+        """Return what names one change, and no other ever."""
+        return f"{self._rng.getrandbits(128):032x}"
+
+    async def change(
+        self, path: str, body: Mapping[str, object], budget: Budget, key: str | None = None
+    ) -> Told:
+        """Have something done once; return what the leader says, be it a refusal of the rules.
+
+        Raises:
+            CoordinatorUnavailableError: Nobody has answered in time; the outcome is not known.
+            CommandRefusedError: The request itself is not acceptable, or not allowed to us.
+        """
+        headers = {"Idempotency-Key": key or self.new_key()}
+        return await self._ask(_Request("POST", path, headers, body=body), budget)
+
+    async def read(self, path: str, query: Mapping[str, str], budget: Budget) -> Told:
+        """Return what the leader says.
+
+        Raises:
+            CoordinatorUnavailableError: Nobody has answered in time.
+            CommandRefusedError: The request itself is not acceptable, or not allowed to us.
+        """
+        return await self._ask(_Request("GET", path, {}, query=query), budget)
+
+    async def _ask(self, request: "_Request", budget: Budget) -> Told:
+        asked_s = self._clock.monotonic()
+        until_s = asked_s + budget.whole_s
+        attempts, reason = 0, ""
+        while (left_s := until_s - self._clock.monotonic()) > 0:
+            attempts += 1
+            timeout = httpx.Timeout(min(budget.attempt_s, left_s), connect=min(CONNECT_S, left_s))
+            try:
+                response = await self._send(request, timeout)
+            except (httpx.TransportError, ValueError) as error:
+                reason = f"{self._urls[self._at]}: {type(error).__name__}: {error}"
+                self._turn()
+            else:
+                status, document = response
+                if status < 500 and status not in {_NOT_LEADER, *TRY_AGAIN}:  # noqa: PLR2004
+                    _check(status, document)
+                    return Told(
+                        status=status, document=document, asked_s=asked_s, attempts=attempts
+                    )
+                reason = f"{self._urls[self._at]}: {_message(document) or status}"
+                if self._moved(status, document) and attempts <= len(self._urls):
+                    continue
+            pause_s = PAUSES.delay_s(attempts, self._rng.random())
+            await self._clock.sleep(min(pause_s, max(0.0, until_s - self._clock.monotonic())))
+        raise CoordinatorUnavailableError(
+            f"no answer within {budget.whole_s:g} s; the last of {attempts} attempts: {reason}"
+        )
+
+    async def _send(
+        self, request: "_Request", timeout: httpx.Timeout
+    ) -> tuple[int, Mapping[str, Any]]:
+        response = await self._http.request(
+            request.method,
+            self._urls[self._at] + request.path,
+            params=request.query,
+            json=request.body,
+            headers=request.headers,
+            timeout=timeout,
+        )
+        document = response.json()
+        if not isinstance(document, Mapping):
+            raise ValueError(f"status {response.status_code} without a JSON object")  # noqa: TRY004
+        return response.status_code, document
+
+    def _moved(self, status: int, document: Mapping[str, Any]) -> bool:
+        """Turn to the node to ask next; return whether we were told which one."""
+        leader = document.get("error", {}).get("leader") if status == _NOT_LEADER else None
+        # Only nodes that we know get our token.
+        if isinstance(leader, str) and leader.rstrip("/") in self._urls:
+            self._at = self._urls.index(leader.rstrip("/"))
+            return True
+        if status != 429:  # noqa: PLR2004 - a node that is busy is still the one to ask
+            self._turn()
+        return False
+
+    def _turn(self) -> None:
+        self._at = (self._at + 1) % len(self._urls)
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: Mapping[str, object] | None = None
+    query: Mapping[str, str] | None = None
+
+
+def _check(status: int, document: Mapping[str, Any]) -> None:
+    if status in _FINAL_REFUSALS and "reply" not in document:
+        error = document.get("error", {})
+        raise CommandRefusedError(str(error.get("code", status)), str(error.get("message", "")))
+
+
+def _message(document: Mapping[str, Any]) -> str:
+    error = document.get("error")
+    return str(error.get("message", "")) if isinstance(error, Mapping) else ""
