@@ -201,8 +201,10 @@ def _acquire(draft: Draft, command: c.Acquire) -> Reply:
             target=lane.target,
             window=head.window,
             job_ids=tuple(job.spec.job_id for job in takers),
+            grid=takers[0].spec.grid,
             attempts=head.attempts,
             granted_ms=draft.clock_ms,
+            moved_ms=draft.clock_ms,
             expires_ms=draft.clock_ms + draft.config.lease_ttl_ms,
         )
         _put_in_force(draft, lane, lease)

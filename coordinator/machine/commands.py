@@ -1,17 +1,17 @@
 """The commands: everything that can happen to the machine, with time and chance as data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from bars.window import Window
-from coordinator.machine.values import Failure, JobSpec
+from coordinator.machine.values import Failure, JobSpec, Policy, SeriesLane
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     """What every command carries."""
 
-    elapsed_ms: int = 0
+    elapsed_ms: int = field(default=0, metadata={"wire": False})
     """Milliseconds since the command before, by the monotonic clock of who proposes it; a
     negative one counts as none."""
 
@@ -19,6 +19,11 @@ class Command:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tick(Command):
     """Time passes: whatever is due expires."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Barrier(Command):
+    """Nothing happens: whoever sees it applied reads a state that holds all before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,14 +83,38 @@ class Renew(Command):
 
     session_id: str
     token: int
+    published: bool = False
+    """The chunk is out and only its verdict is waited for: that is progress, however long it
+    takes, and no longer a request to the source."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Complete(Command):
-    """The verdict on the window's chunk is committed."""
+class Brought(Command):
+    """What a holder may tell of what it brought."""
 
     session_id: str
     token: int
+    chunk_offset: int = -1
+    """Where the last chunk stands that was published for it, in the partition of the series."""
+
+    session_bars: int | None = None
+    """Bars that there should be in what is done now; None: as many as slots of the grid."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress(Brought):
+    """The verdicts on chunks for parts of the window are committed; the lease keeps the rest.
+
+    It is no renewal. When nothing is left the lease is complete.
+    """
+
+    done: tuple[Window, ...]
+    """Parts of the window; those told before may be told again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Complete(Brought):
+    """The verdict on the window's last chunk is committed: all of it is done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,8 +160,110 @@ class Release(Command):
     token: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resync(Command):
+    """What the ledger shows of a lane: done windows that it should show and does not are undone.
+
+    The jobs that are about them want them again.
+    """
+
+    target: SeriesLane
+    covered: tuple[Window, ...]
+    """What the ledger covers, and where nothing trades; read after the mark that `judged` is
+    from."""
+
+    judged: int
+    """What passed of the chunks below this offset is visible: the conform watermark of the
+    visible mark of the series' partition."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminCommand(Command):
+    """A change that a person makes, knowing what stands: refused with CONFLICT if that differs."""
+
+    reason: str
+    """Why, for the audit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revoke(AdminCommand):
+    """Take a lease away; its window is free at once and no attempt is counted."""
+
+    token: int
+    window: Window
+    """The lease's window as its state shows it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowCommand(AdminCommand):
+    """A change to a window of a lane."""
+
+    target: SeriesLane
+    window: Window
+    token: int
+    """The window's version: the highest token of what overlaps it, leased, waiting for a retry or
+    given up; 0: nothing does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requeue(WindowCommand):
+    """What waits for a retry inside the window is due now, its attempts forgotten."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpoison(WindowCommand):
+    """What was given up inside the window is tried afresh for the jobs that still want it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForceComplete(WindowCommand):
+    """The window is done because somebody says so; leases on it end."""
+
+    evidence: str
+    """How that is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneCommand(AdminCommand):
+    """A change to the rule of a lane."""
+
+    target: SeriesLane
+    version: int
+    """Version of the rule that stands; 0: the lane has none of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseLane(LaneCommand):
+    """Grant nothing of the lane; leases in force go on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeLane(LaneCommand):
+    """Grant again, even if the lane's source has asked for a pause."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetPolicy(LaneCommand):
+    """Choose which window of the lane is granted next."""
+
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BumpEpoch(AdminCommand):
+    """Begin an epoch after a restore: every token from now on is above all that went before.
+
+    Leases in force end: what they were about may have been granted again in what was lost.
+    """
+
+    epoch: int
+    expected: int
+    """The epoch that stands."""
+
+
 AnyCommand: TypeAlias = (
     Tick
+    | Barrier
     | OpenSession
     | KeepSession
     | CloseSession
@@ -141,7 +272,17 @@ AnyCommand: TypeAlias = (
     | QueryJob
     | Acquire
     | Renew
+    | Progress
     | Complete
     | Fail
     | Release
+    | Resync
+    | Revoke
+    | Requeue
+    | Unpoison
+    | ForceComplete
+    | PauseLane
+    | ResumeLane
+    | SetPolicy
+    | BumpEpoch
 )

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from bars.window import Window
 from coordinator.machine.state import Lease
-from coordinator.machine.values import Failure, JobState, LeaseEnd, SeriesLane
+from coordinator.machine.values import Failure, JobState, LeaseEnd, SeriesLane, StaleKind
 
 
 class Code(StrEnum):
@@ -41,6 +41,18 @@ class Code(StrEnum):
     TOO_MANY = "too_many"
     """A limit of the machine is reached."""
 
+    CONFLICT = "conflict"
+    """What stands is not what the command expects; nothing changed. `found` says what stands."""
+
+    STALE_LEADER = "stale_leader"
+    """Proposed by a leader that has been replaced since; nothing changed, time included."""
+
+    UNSUPPORTED = "unsupported"
+    """A version or an operation that this program does not know."""
+
+    BROKEN = "broken"
+    """A fault of the machine itself; nothing changed. Must never be seen."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
@@ -55,6 +67,9 @@ class Reply:
     end: LeaseEnd | None = None
     wait_ms: int | None = None
     """Acquire, when nothing was granted but something is due by time alone: how long until then."""
+
+    found: int | None = None
+    """CONFLICT: the token, version or epoch that stands. A change to a lane: its new version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +120,96 @@ class SessionEnded:
     expired: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOpened:
+    """A worker has come, or has come again."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSubmitted:
+    """Somebody wants a range."""
+
+    job_id: str
+    target: SeriesLane
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobCancelled:
+    """Nobody waits for a job any more."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowWaits:
+    """A window was tried in vain and will be granted again."""
+
+    target: SeriesLane
+    window: Window
+    attempts: int
+    not_before_ms: int
+    error_class: str
+    rate_limited: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowSplit:
+    """A window kept failing: its halves go on as windows of their own."""
+
+    target: SeriesLane
+    window: Window
+    parts: tuple[Window, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowsUndone:
+    """The ledger does not show what was done: it is to be fetched again."""
+
+    target: SeriesLane
+    windows: tuple[Window, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaleClaim:
+    """A lease whose holder has lost it without giving it back, or came too late."""
+
+    kind: StaleKind
+    token: int
+    session_id: str
+    target: SeriesLane | None = None
+    """None: nobody remembers the lease any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ordered:
+    """A person has changed something."""
+
+    op: str
+    """Which command."""
+
+    reason: str
+    target: SeriesLane | None = None
+    window: Window | None = None
+    token: int = 0
+    detail: str = ""
+    """The evidence, the policy, the epoch."""
+
+
 Event: TypeAlias = (
-    LeaseGranted | LeaseEnded | WindowDone | WindowFailed | JobFinished | SessionEnded
+    SessionOpened
+    | SessionEnded
+    | JobSubmitted
+    | JobCancelled
+    | JobFinished
+    | LeaseGranted
+    | LeaseEnded
+    | WindowDone
+    | WindowWaits
+    | WindowSplit
+    | WindowFailed
+    | WindowsUndone
+    | StaleClaim
+    | Ordered
 )

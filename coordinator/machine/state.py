@@ -7,7 +7,7 @@ the same on every replica.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bars.window import Window
+from bars.window import Grid, Window
 from coordinator.machine.values import (
     Failure,
     JobSpec,
@@ -71,11 +71,22 @@ class Lease:
     job_ids: tuple[str, ...]
     """The jobs that wanted the window when it was granted, in order of submission."""
 
+    grid: Grid
+    """The open times of the series, as the first of the jobs has them."""
+
     attempts: int
     """Attempts that failed before this one."""
 
     granted_ms: int
     expires_ms: int
+    moved_ms: int
+    """When it was granted, or when the holder last told of progress."""
+
+    asking: bool = True
+    """Whether the holder still asks the source: it counts against the source's limit."""
+
+    done: tuple[Window, ...] = ()
+    """Parts of the window that are done already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

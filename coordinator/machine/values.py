@@ -4,8 +4,9 @@ Times of bars are epoch seconds, durations milliseconds, chances parts per milli
 everywhere, so that every replica computes the same.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
+from typing import ClassVar
 
 from bars.errors import InvalidValueError
 from bars.series import Series, check_lane
@@ -18,6 +19,9 @@ PRIORITY_MAX = 1_000
 """Priorities lie in -1,000..1,000: ageing must be able to overtake every one of them."""
 
 MESSAGE_CHARS_MAX = 500
+
+NAME_CHARS_MAX = 200
+"""Longest id of a session, a job or a request."""
 
 
 def token_of(epoch: int, counter: int) -> int:
@@ -56,6 +60,9 @@ class SeriesLane:
 class MachineConfig:
     """Lives, retries and limits; part of the replicated state."""
 
+    WIRE_WHOLE: ClassVar[bool] = True
+    """Documents hold every field."""
+
     lease_ttl_ms: int = 120_000
     """Life of a grant and of each renewal."""
 
@@ -89,14 +96,38 @@ class MachineConfig:
     ranges_max: int = 10_000
     """Ranges that a job's missing windows may consist of."""
 
+    windows_max: int = 100_000
+    """Windows that a job may be cut into."""
+
     failures_max: int = 100
     """Failures told of each job; the ranges that failed are all told."""
+
+    sessions_max: int = 1_000
+    """Sessions open at a time."""
+
+    session_leases_max: int = 1_024
+    """Leases that one session may hold."""
+
+    source_requests_max: int = 256
+    """Leases of one source whose holders are asking it, of all workers together."""
+
+    stall_lives: int = 3
+    """A lease that is renewed for so many lives of it without progress is taken away."""
+
+    split_bars_min: int = 2
+    """A window of at least so many bars that keeps failing is halved instead of given up."""
+
+    poisoned_max: int = 10_000
+    """Windows remembered that were given up; the oldest are forgotten first."""
+
+    rules_max: int = 20_000
+    """Lanes that are paused or have another policy than `any`."""
 
     ended_max: int = 1_024
     """Ended leases remembered, so that a late holder learns how its lease ended."""
 
     def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
+        for name in (each.name for each in fields(self)):
             value = getattr(self, name)
             least = 0 if name in {"retry_backoff_ms", "jitter_ppm"} else 1
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -145,6 +176,9 @@ class JobSpec:
     refetch: bool = False
     """Only fetches granted after the submission count, whatever is done already."""
 
+    session_bars: int | None = None
+    """Bars that there should be in `missing`; None: one for each slot of the grid."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
@@ -177,7 +211,37 @@ class LeaseEnd(StrEnum):
     RELEASED = "released"
     EXPIRED = "expired"
     ORPHANED = "orphaned"
+    STALLED = "stalled"
+    """Renewed again and again, and nothing came of it."""
+
+    REVOKED = "revoked"
+    """Taken away by a person, or with its epoch."""
+
     CANCELLED = "cancelled"
+
+
+class StaleKind(StrEnum):
+    """What makes a claim stale."""
+
+    EXPIRED = "expired"
+    STALLED = "stalled"
+    ORPHANED = "orphaned"
+    LATE = "late"
+    """A holder came with a token that is no longer in force."""
+
+
+class Policy(StrEnum):
+    """Which window of a lane is granted next."""
+
+    ANY = "any"
+    """The oldest that is due, as many at a time as there are holders."""
+
+    NEWEST_FIRST = "newest_first"
+    """The newest that is due: the edge next to live."""
+
+    STRICT_OLDEST_FIRST = "strict_oldest_first"
+    """One at a time, in the order of time: one that waits for a retry holds up those behind it.
+    One that was given up does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,3 +265,9 @@ class JobState:
 
     since: int
     """Only leases with a higher token count for this job; 0 unless it refetches."""
+
+    bars: int = 0
+    """Session bars that it wanted."""
+
+    bars_done: int = 0
+    """Of them done."""

@@ -1,0 +1,204 @@
+"""Frozen dataclasses as JSON documents and back, by their own annotations.
+
+A document holds the fields that differ from their defaults, a `Window` as `[start, end]`, numbers
+as whole numbers of 64 bits. Decoding takes nothing on trust: what is not allowed is refused with
+the path of the field, what was found and what is allowed.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Any, TypeAlias
+
+from bars.errors import InvalidValueError
+from bars.window import Window
+
+Document: TypeAlias = Any
+"""What `json.loads` returns."""
+
+INT_MAX = 2**63 - 1
+FOUND_CHARS_MAX = 200
+_PAIR = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """How values of one type are written and read."""
+
+    encode: Callable[[Any], Document]
+    decode: Callable[[Document, str], Any]
+
+
+def refused(field: str, found: object, allowed: str) -> InvalidValueError:
+    """Return the refusal of a value; what was found is told as far as it is short."""
+    told = repr(found)
+    if len(told) > FOUND_CHARS_MAX:
+        found = told[:FOUND_CHARS_MAX] + "..."
+    return InvalidValueError(field or "document", found, allowed)
+
+
+@cache
+def codec_of(kind: Any) -> Codec:
+    """Return the codec of an annotation.
+
+    Args:
+        kind: int, bool, str, an enum of strings, `Window`, a frozen dataclass, a tuple of one of
+            these, or one of these or None.
+    """
+    if kind in _PLAIN:
+        return _PLAIN[kind]
+    if isinstance(kind, types.UnionType):
+        (inner,) = (arg for arg in typing.get_args(kind) if arg is not type(None))
+        return _optional(codec_of(inner))
+    if typing.get_origin(kind) is tuple:
+        return _many(codec_of(typing.get_args(kind)[0]))
+    if issubclass(kind, StrEnum):
+        return _choice(kind)
+    record = _Record(kind)
+    return Codec(record.encode, record.decode)
+
+
+def tagged(kinds: Mapping[str, type], tag: str) -> Codec:
+    """Return the codec of one of several dataclasses, told apart by the field `tag`."""
+    names = {kind: name for name, kind in kinds.items()}
+
+    def encode(value: object) -> Document:
+        name = names[type(value)]
+        return {tag: name, **codec_of(kinds[name]).encode(value)}
+
+    def decode(document: Document, path: str) -> object:
+        fields = _table(document, path)
+        name = fields.get(tag)
+        if not isinstance(name, str) or name not in kinds:
+            raise refused(_at(path, tag), name, f"one of {', '.join(kinds)}")
+        rest = {key: value for key, value in fields.items() if key != tag}
+        return codec_of(kinds[name]).decode(rest, path)
+
+    return Codec(encode, decode)
+
+
+def _at(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _table(document: Document, path: str) -> dict[str, Document]:
+    if not isinstance(document, dict):
+        raise refused(path, document, "an object")
+    return document
+
+
+def _same(value: Any) -> Document:
+    return value
+
+
+def _int(document: Document, path: str) -> int:
+    whole = isinstance(document, int) and not isinstance(document, bool)
+    if not whole or abs(document) > INT_MAX:
+        raise refused(path, document, "a whole number of 64 bits")
+    return int(document)
+
+
+def _bool(document: Document, path: str) -> bool:
+    if not isinstance(document, bool):
+        raise refused(path, document, "true or false")
+    return document
+
+
+def _str(document: Document, path: str) -> str:
+    if not isinstance(document, str):
+        raise refused(path, document, "a string")
+    try:
+        document.encode()
+    except UnicodeEncodeError:
+        raise refused(path, document, "a string of whole characters") from None
+    return document
+
+
+def _window(document: Document, path: str) -> Window:
+    if not isinstance(document, list) or len(document) != _PAIR:
+        raise refused(path, document, "[start, end]")
+    start, end = _int(document[0], f"{path}[0]"), _int(document[1], f"{path}[1]")
+    if start >= end:
+        raise refused(path, document, "[start, end] with start before end")
+    return Window(start, end)
+
+
+_PLAIN: Mapping[Any, Codec] = {
+    int: Codec(_same, _int),
+    bool: Codec(_same, _bool),
+    str: Codec(_same, _str),
+    Window: Codec(lambda window: [window.start, window.end], _window),
+}
+
+
+def _optional(inner: Codec) -> Codec:
+    return Codec(
+        lambda value: None if value is None else inner.encode(value),
+        lambda document, path: None if document is None else inner.decode(document, path),
+    )
+
+
+def _many(inner: Codec) -> Codec:
+    def decode(document: Document, path: str) -> tuple[Any, ...]:
+        if not isinstance(document, list):
+            raise refused(path, document, "a list")
+        return tuple(inner.decode(each, f"{path}[{i}]") for i, each in enumerate(document))
+
+    return Codec(lambda values: [inner.encode(value) for value in values], decode)
+
+
+def _choice(kind: type[StrEnum]) -> Codec:
+    members = {member.value: member for member in kind}
+
+    def decode(document: Document, path: str) -> StrEnum:
+        if not isinstance(document, str) or document not in members:
+            raise refused(path, document, f"one of {', '.join(members)}")
+        return members[document]
+
+    return Codec(lambda value: value.value, decode)
+
+
+class _Record:
+    """The codec of a dataclass; a field with `wire: False` in its metadata stays out.
+
+    A class whose `WIRE_WHOLE` is true is written with its defaults: they may change in a later
+    program, and what was replicated must not.
+    """
+
+    def __init__(self, kind: type) -> None:
+        hints = typing.get_type_hints(kind)
+        self._kind = kind
+        self._whole: bool = getattr(kind, "WIRE_WHOLE", False)
+        self._fields = {
+            each.name: (codec_of(hints[each.name]), each.default)
+            for each in dataclasses.fields(kind)
+            if each.metadata.get("wire", True)
+        }
+
+    def encode(self, value: object) -> Document:
+        document = {}
+        for name, (codec, default) in self._fields.items():
+            found = getattr(value, name)
+            if self._whole or found != default:
+                document[name] = codec.encode(found)
+        return document
+
+    def decode(self, document: Document, path: str) -> object:
+        table = _table(document, path)
+        for name, found in table.items():
+            if name not in self._fields:
+                raise refused(_at(path, str(name)), found, f"one of {', '.join(self._fields)}")
+        values = {}
+        for name, (codec, default) in self._fields.items():
+            if name in table:
+                values[name] = codec.decode(table[name], _at(path, name))
+            elif default is dataclasses.MISSING:
+                raise refused(_at(path, name), None, "given")
+        try:
+            return self._kind(**values)
+        except InvalidValueError as error:
+            raise refused(_at(path, error.field), error.found, error.allowed) from error

@@ -1,0 +1,241 @@
+"""What a replicated log applies: entries as bytes in, replies as bytes out, nothing raised.
+
+Every node that applies the same entries in the same order holds the same state, gives the same
+replies byte for byte and has the same digest. Nothing here reads a clock or draws a number.
+
+In this order: an entry that cannot be read is refused; one of an earlier term is refused and not
+even its time counts; time passes; what is due expires; a request id that is remembered is answered
+with what was said then; the command; its reply is remembered.
+"""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from bars.errors import InvalidValueError
+from coordinator.machine import wire
+from coordinator.machine._apply import apply
+from coordinator.machine._codec import codec_of
+from coordinator.machine.commands import Tick
+from coordinator.machine.replies import Code, Event, Reply
+from coordinator.machine.state import State
+
+ELAPSED_MS_MAX = 5_000
+"""Time that one entry may let pass: a leader that slept must not end every lease at once."""
+
+REMEMBERED_MS = 600_000
+"""How long replies are kept for those who ask again, by the replicated clock."""
+
+REMEMBERED_MAX = 20_000
+"""How many of them."""
+
+REMEMBERED_BYTES_MAX = 16 * 2**20
+"""And how much of them: replies to long jobs are long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Said:
+    """A reply that is remembered."""
+
+    request_id: str
+    clock_ms: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rest:
+    """What a replica holds beside the machine's state."""
+
+    term: int
+    chain: str
+    applied: int
+    said: tuple[_Said, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class Counts:
+    """What a replica has met since it was made; not replicated."""
+
+    applied: int = 0
+    """Entries applied, all those below included."""
+
+    unreadable: int = 0
+    """Entries refused because nobody could read them, or of a version not known here."""
+
+    stale: int = 0
+    """Entries of a leader that had been replaced."""
+
+    repeated: int = 0
+    """Entries answered from memory."""
+
+    broken: int = 0
+    """Faults of the machine itself: must stay 0."""
+
+    deaf: int = 0
+    """Faults of whoever listens to events: must stay 0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capture:
+    """A replica at one instant; never changes, so any thread may write it down."""
+
+    state: State
+    _rest: _Rest = field(repr=False)
+
+    @property
+    def applied(self) -> int:
+        """Entries that were applied until then, since the first of the log."""
+        return self._rest.applied
+
+    def snapshot(self) -> bytes:
+        """Return all of it as one document."""
+        return wire.pack(
+            {
+                "state": wire.state_document(self.state),
+                "rest": codec_of(_Rest).encode(self._rest),
+            }
+        )
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the state and of everything ever answered."""
+        document = {"state": wire.state_document(self.state), "chain": self._rest.chain}
+        return hashlib.sha256(wire.pack(document)).hexdigest()
+
+
+class Replica:
+    """One node's copy of the machine. Not for several threads at a time."""
+
+    def __init__(
+        self, state: State, on_events: Callable[[Sequence[Event]], None] | None = None
+    ) -> None:
+        """Begin with a state.
+
+        Args:
+            state: The same on every node.
+            on_events: Called with what a command has made happen, after the state has it. It
+                should not raise; if it does, that is counted and nothing else.
+        """
+        self.state = state
+        self.term = 0
+        self.counts = Counts()
+        self._on_events = on_events
+        self._chain = hashlib.sha256(b"").hexdigest()
+        self._applied = 0
+        self._said: OrderedDict[str, _Said] = OrderedDict()
+        self._said_bytes = 0
+
+    def apply(self, data: bytes) -> bytes:
+        """Apply an entry and return the reply; never raises.
+
+        An `Exception` out of the machine would be a fault of it, the same on every node: it is
+        answered as BROKEN, and nothing has changed.
+        """
+        self.counts.applied += 1
+        self._applied += 1
+        try:
+            reply = self._apply(data)
+        except MemoryError:
+            raise  # of this node alone: to go on would part it from the others
+        except Exception as error:  # noqa: BLE001 - a log would apply the entry for ever
+            self.counts.broken += 1
+            reply = wire.encode_reply(Reply(code=Code.BROKEN, message=type(error).__name__))
+        self._chain = hashlib.sha256(self._chain.encode() + reply).hexdigest()
+        return reply
+
+    def _apply(self, data: bytes) -> bytes:
+        try:
+            entry = wire.decode_entry(data)
+        except wire.UnsupportedVersionError as error:
+            self.counts.unreadable += 1
+            return wire.encode_reply(Reply(code=Code.UNSUPPORTED, message=str(error)))
+        except InvalidValueError as error:
+            self.counts.unreadable += 1
+            return wire.encode_reply(Reply(code=Code.INVALID, message=str(error)))
+        if entry.term < self.term:
+            self.counts.stale += 1
+            message = f"term is {self.term}, was {entry.term}"
+            return wire.encode_reply(Reply(code=Code.STALE_LEADER, message=message))
+        return self._obey(entry)
+
+    def _obey(self, entry: wire.Entry) -> bytes:
+        elapsed_ms = min(max(entry.elapsed_ms, 0), ELAPSED_MS_MAX)
+        self._forget(self.state.clock_ms + elapsed_ms)
+        said = self._said.get(entry.request_id)
+        command = Tick() if said is not None else entry.command
+        applied = apply(self.state, replace(command, elapsed_ms=elapsed_ms))
+        self.state = applied.state
+        self.term = entry.term
+        if applied.events:
+            self._tell(applied.events)
+        if said is not None:
+            self.counts.repeated += 1
+            return said.text.encode()
+        reply = wire.encode_reply(applied.reply)
+        if entry.request_id:
+            self._remember(entry.request_id, reply.decode())
+        return reply
+
+    def _remember(self, request_id: str, text: str) -> None:
+        said = _Said(request_id=request_id, clock_ms=self.state.clock_ms, text=text)
+        self._said[request_id] = said
+        self._said_bytes += len(text)
+        while len(self._said) > REMEMBERED_MAX or self._said_bytes > REMEMBERED_BYTES_MAX:
+            self._forget_oldest()
+
+    def _forget(self, clock_ms: int) -> None:
+        while self._said:
+            oldest = next(iter(self._said.values()))
+            if clock_ms - oldest.clock_ms < REMEMBERED_MS:
+                return
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        _, said = self._said.popitem(last=False)
+        self._said_bytes -= len(said.text)
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        if self._on_events is None:
+            return
+        try:
+            self._on_events(events)
+        except Exception:  # noqa: BLE001 - an exception out of a log applies the entry twice
+            self.counts.deaf += 1
+
+    @property
+    def applied(self) -> int:
+        """Entries applied since the first of the log, refused ones included."""
+        return self._applied
+
+    def capture(self) -> Capture:
+        """Return the replica as it stands; costs little, unlike what is made of it."""
+        rest = _Rest(
+            term=self.term,
+            chain=self._chain,
+            applied=self._applied,
+            said=tuple(self._said.values()),
+        )
+        return Capture(state=self.state, _rest=rest)
+
+    def snapshot(self) -> bytes:
+        """Return everything that is replicated as one document."""
+        return self.capture().snapshot()
+
+    def digest(self) -> str:
+        """Return a number that is the same on all nodes that have applied the same entries."""
+        return self.capture().digest()
+
+    def restore(self, data: bytes) -> None:
+        """Become what another replica was when it made the snapshot.
+
+        Raises:
+            UnsupportedVersionError: It is of a version that is not known here.
+            InvalidValueError: It is no snapshot, and which field is not allowed; nothing changed.
+        """
+        document = wire.unpack(data)
+        state = wire.state_of(document.get("state"))
+        rest: _Rest = codec_of(_Rest).decode(document.get("rest"), "rest")
+        self.state = state
+        self.term, self._chain, self._applied = rest.term, rest.chain, rest.applied
+        self._said = OrderedDict((said.request_id, said) for said in rest.said)
+        self._said_bytes = sum(len(said.text) for said in rest.said)

@@ -1,0 +1,241 @@
+"""Commands, replies, events and the state as versioned JSON documents in UTF-8.
+
+One version for all of them. A program refuses every other: what two replicas understand
+differently would part them. So all nodes run a program that knows a version before the first
+entry of that version is proposed.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bars.errors import SeamlessError
+from coordinator.machine import commands as c
+from coordinator.machine import replies as r
+from coordinator.machine._codec import Document, codec_of, refused, tagged
+from coordinator.machine._facts import state_document, state_of
+from coordinator.machine.values import NAME_CHARS_MAX
+
+__all__ = [
+    "EVENTS",
+    "OPS",
+    "VERSION",
+    "Document",
+    "Entry",
+    "UnsupportedVersionError",
+    "command_document",
+    "command_of",
+    "decode_entry",
+    "decode_reply",
+    "encode_entry",
+    "encode_reply",
+    "event_document",
+    "event_of",
+    "pack",
+    "reply_document",
+    "reply_of",
+    "state_document",
+    "state_of",
+    "unpack",
+]
+
+VERSION = 1
+
+OPS: Mapping[str, type[c.AnyCommand]] = {
+    "tick": c.Tick,
+    "barrier": c.Barrier,
+    "open_session": c.OpenSession,
+    "keep_session": c.KeepSession,
+    "close_session": c.CloseSession,
+    "submit_job": c.SubmitJob,
+    "cancel_job": c.CancelJob,
+    "query_job": c.QueryJob,
+    "acquire": c.Acquire,
+    "renew": c.Renew,
+    "progress": c.Progress,
+    "complete": c.Complete,
+    "fail": c.Fail,
+    "release": c.Release,
+    "resync": c.Resync,
+    "revoke": c.Revoke,
+    "requeue": c.Requeue,
+    "unpoison": c.Unpoison,
+    "force_complete": c.ForceComplete,
+    "pause_lane": c.PauseLane,
+    "resume_lane": c.ResumeLane,
+    "set_policy": c.SetPolicy,
+    "bump_epoch": c.BumpEpoch,
+}
+"""Every command by its name in documents."""
+
+EVENTS: Mapping[str, type[r.Event]] = {
+    "session_opened": r.SessionOpened,
+    "session_ended": r.SessionEnded,
+    "job_submitted": r.JobSubmitted,
+    "job_cancelled": r.JobCancelled,
+    "job_finished": r.JobFinished,
+    "lease_granted": r.LeaseGranted,
+    "lease_ended": r.LeaseEnded,
+    "window_done": r.WindowDone,
+    "window_waits": r.WindowWaits,
+    "window_split": r.WindowSplit,
+    "window_failed": r.WindowFailed,
+    "windows_undone": r.WindowsUndone,
+    "stale_claim": r.StaleClaim,
+    "ordered": r.Ordered,
+}
+"""Every event by its name in documents."""
+
+_COMMAND = tagged(OPS, "op")
+_EVENT = tagged(EVENTS, "event")
+
+
+class UnsupportedVersionError(SeamlessError):
+    """A document of a version, or a command of a name, that this program does not know."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What a replicated log holds for one command."""
+
+    term: int
+    """Term of the leader that proposed it."""
+
+    elapsed_ms: int
+    """Milliseconds since that leader's entry before, by its monotonic clock."""
+
+    command: c.AnyCommand
+
+    request_id: str = ""
+    """Names the command: what comes again under a known id is answered, not obeyed. Empty: it is
+    obeyed whenever it comes."""
+
+
+def command_document(command: c.AnyCommand) -> Document:
+    """Return a command without its time: `{"op": ..., fields}`."""
+    return _COMMAND.encode(command)
+
+
+def command_of(document: Document, path: str = "command") -> c.AnyCommand:
+    """Return the command of a document.
+
+    Raises:
+        InvalidValueError: It is none, and which field is not allowed.
+    """
+    command: c.AnyCommand = _COMMAND.decode(document, path)
+    return command
+
+
+def event_document(event: r.Event) -> Document:
+    """Return an event: `{"event": ..., fields}`."""
+    return _EVENT.encode(event)
+
+
+def event_of(document: Document, path: str = "event") -> r.Event:
+    """Return the event of a document.
+
+    Raises:
+        InvalidValueError: It is none, and which field is not allowed.
+    """
+    event: r.Event = _EVENT.decode(document, path)
+    return event
+
+
+def reply_document(reply: r.Reply) -> Document:
+    """Return a reply as a document."""
+    return codec_of(r.Reply).encode(reply)
+
+
+def reply_of(document: Document, path: str = "reply") -> r.Reply:
+    """Return the reply of a document.
+
+    Raises:
+        InvalidValueError: It is none, and which field is not allowed.
+    """
+    reply: r.Reply = codec_of(r.Reply).decode(document, path)
+    return reply
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """Return an entry as it stands in the log."""
+    return pack(
+        {
+            "term": entry.term,
+            "elapsed_ms": entry.elapsed_ms,
+            "request_id": entry.request_id,
+            "command": command_document(entry.command),
+        }
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Envelope:
+    term: int
+    elapsed_ms: int
+    request_id: str
+    command: Document = field(default=None, metadata={"wire": False})
+
+
+def decode_entry(data: bytes) -> Entry:
+    """Return the entry that stands in the log.
+
+    Raises:
+        UnsupportedVersionError: Its version or operation is not known here.
+        InvalidValueError: It is no entry, and which field is not allowed.
+    """
+    document = unpack(data)
+    body = document.pop("command", None)
+    envelope: _Envelope = codec_of(_Envelope).decode(document, "")
+    if len(envelope.request_id) > NAME_CHARS_MAX:
+        allowed = f"at most {NAME_CHARS_MAX} characters"
+        raise refused("request_id", envelope.request_id, allowed)
+    if isinstance(body, dict) and isinstance(body.get("op"), str) and body["op"] not in OPS:
+        raise UnsupportedVersionError(f"op must be one of {', '.join(OPS)}, was {body['op']!r}")
+    return Entry(
+        term=envelope.term,
+        elapsed_ms=envelope.elapsed_ms,
+        request_id=envelope.request_id,
+        command=command_of(body),
+    )
+
+
+def encode_reply(reply: r.Reply) -> bytes:
+    """Return a reply as it is stored and sent."""
+    return pack({"reply": reply_document(reply)})
+
+
+def decode_reply(data: bytes) -> r.Reply:
+    """Return the reply of its bytes.
+
+    Raises:
+        UnsupportedVersionError: Its version is not known here.
+        InvalidValueError: It is no reply, and which field is not allowed.
+    """
+    return reply_of(unpack(data).get("reply"))
+
+
+def pack(fields: Mapping[str, Document]) -> bytes:
+    """Return a document of this version: the same fields always give the same bytes."""
+    text = json.dumps({"v": VERSION, **fields}, separators=(",", ":"), sort_keys=True)
+    return text.encode()
+
+
+def unpack(data: bytes) -> dict[str, Document]:
+    """Return the fields of a document of this version.
+
+    Raises:
+        UnsupportedVersionError: Its version is not known here.
+        InvalidValueError: It is no JSON object with a version.
+    """
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        raise refused("document", data[:100], "JSON in UTF-8") from None
+    if not isinstance(document, dict):
+        raise refused("document", document, "an object")
+    version = document.pop("v", None)
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise refused("v", version, f"the version, {VERSION}")
+    if version != VERSION:
+        raise UnsupportedVersionError(f"v must be {VERSION}, was {version}")
+    return document
