@@ -4,8 +4,9 @@ A change carries a key that names it. Every attempt carries the same one, so it 
 however often it is sent and whichever node takes it. Nothing here knows what a request means.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -21,10 +22,13 @@ PAUSES = Backoff(first_s=0.05, cap_s=1.0, jitter_ratio=0.5)
 
 CONNECT_S = 2.0
 CONNECTIONS_MAX = 200
-TRY_AGAIN = frozenset({429, 500, 502, 503, 504})
+_NOT_LEADER, _BUSY = 421, 429
+TRY_AGAIN = frozenset({_NOT_LEADER, _BUSY, 500, 502, 503, 504})
 """Answers that say nothing of what will be answered next time."""
 
-_NOT_LEADER = 421
+MAYBE_OBEYED = frozenset({0, 500, 502, 504})
+"""And those after which nobody knows what has been done; 0: there was no answer."""
+
 _FINAL_REFUSALS = frozenset({400, 401, 403, 404, 405, 408, 413, 415})
 
 
@@ -84,16 +88,26 @@ class Cluster:
         return f"{self._rng.getrandbits(128):032x}"
 
     async def change(
-        self, path: str, body: Mapping[str, object], budget: Budget, key: str | None = None
+        self,
+        path: str,
+        body: Mapping[str, object],
+        budget: Budget,
+        again: Mapping[str, object] | None = None,
     ) -> Told:
         """Have something done once; return what the leader says, be it a refusal of the rules.
+
+        Args:
+            path: What is to be done.
+            body: To what.
+            budget: How long it may take.
+            again: The body of attempts after one that may have been obeyed; None: the same.
 
         Raises:
             CoordinatorUnavailableError: Nobody has answered in time; the outcome is not known.
             CommandRefusedError: The request itself is not acceptable, or not allowed to us.
         """
-        headers = {"Idempotency-Key": key or self.new_key()}
-        return await self._ask(_Request("POST", path, headers, body=body), budget)
+        headers = {"Idempotency-Key": self.new_key()}
+        return await self._ask(_Request("POST", path, headers, body, again or body), budget)
 
     async def read(self, path: str, query: Mapping[str, str], budget: Budget) -> Told:
         """Return what the leader says.
@@ -110,57 +124,53 @@ class Cluster:
         attempts, reason = 0, ""
         while (left_s := until_s - self._clock.monotonic()) > 0:
             attempts += 1
-            timeout = httpx.Timeout(min(budget.attempt_s, left_s), connect=min(CONNECT_S, left_s))
+            at = self._at
             try:
-                response = await self._send(request, timeout)
-            except (httpx.TransportError, ValueError) as error:
-                reason = f"{self._urls[self._at]}: {type(error).__name__}: {error}"
-                self._turn()
-            else:
-                status, document = response
-                if status < 500 and status not in {_NOT_LEADER, *TRY_AGAIN}:  # noqa: PLR2004
-                    _check(status, document)
-                    return Told(
-                        status=status, document=document, asked_s=asked_s, attempts=attempts
-                    )
-                reason = f"{self._urls[self._at]}: {_message(document) or status}"
-                if self._moved(status, document) and attempts <= len(self._urls):
-                    continue
+                async with asyncio.timeout(min(budget.attempt_s, left_s)):
+                    status, document = await self._send(request, self._urls[at])
+            except (httpx.TransportError, TimeoutError, ValueError) as error:
+                status, document = 0, {}
+                reason = f"{self._urls[at]}: {type(error).__name__}: {error}"
+            if 0 < status not in TRY_AGAIN:
+                _check(status, document)
+                return Told(status=status, document=document, asked_s=asked_s, attempts=attempts)
+            if status:
+                reason = f"{self._urls[at]}: {_message(document) or status}"
+            if status in MAYBE_OBEYED:
+                request = replace(request, body=request.again)
+            if self._turn(at, status, document) and attempts <= len(self._urls):
+                continue
             pause_s = PAUSES.delay_s(attempts, self._rng.random())
             await self._clock.sleep(min(pause_s, max(0.0, until_s - self._clock.monotonic())))
         raise CoordinatorUnavailableError(
             f"no answer within {budget.whole_s:g} s; the last of {attempts} attempts: {reason}"
         )
 
-    async def _send(
-        self, request: "_Request", timeout: httpx.Timeout
-    ) -> tuple[int, Mapping[str, Any]]:
+    async def _send(self, request: "_Request", url: str) -> tuple[int, Mapping[str, Any]]:
         response = await self._http.request(
             request.method,
-            self._urls[self._at] + request.path,
+            url + request.path,
             params=request.query,
             json=request.body,
             headers=request.headers,
-            timeout=timeout,
+            timeout=httpx.Timeout(None, connect=CONNECT_S),
         )
         document = response.json()
         if not isinstance(document, Mapping):
             raise ValueError(f"status {response.status_code} without a JSON object")  # noqa: TRY004
         return response.status_code, document
 
-    def _moved(self, status: int, document: Mapping[str, Any]) -> bool:
-        """Turn to the node to ask next; return whether we were told which one."""
+    def _turn(self, at: int, status: int, document: Mapping[str, Any]) -> bool:
+        """Choose the node to ask next; return whether we were told which one."""
         leader = document.get("error", {}).get("leader") if status == _NOT_LEADER else None
         # Only nodes that we know get our token.
         if isinstance(leader, str) and leader.rstrip("/") in self._urls:
             self._at = self._urls.index(leader.rstrip("/"))
             return True
-        if status != 429:  # noqa: PLR2004 - a node that is busy is still the one to ask
-            self._turn()
+        # A node that is busy is still the one to ask; somebody else may have turned already.
+        if status != _BUSY and self._at == at:
+            self._at = (at + 1) % len(self._urls)
         return False
-
-    def _turn(self) -> None:
-        self._at = (self._at + 1) % len(self._urls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +179,7 @@ class _Request:
     path: str
     headers: Mapping[str, str]
     body: Mapping[str, object] | None = None
+    again: Mapping[str, object] | None = None
     query: Mapping[str, str] | None = None
 
 

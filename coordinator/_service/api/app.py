@@ -61,9 +61,9 @@ def create_app(routes: Iterable[Route], access: Access) -> web.Application:
 def _answering(route: Route, access: Access) -> _HttpHandler:
     async def answer(request: web.Request) -> web.StreamResponse:
         role = _role_of(request, route, access)
-        key = ""
-        if route.needs_key:
-            key = check_key(request.headers.get("Idempotency-Key"))
+        key = request.headers.get("Idempotency-Key", "")
+        if key or route.needs_key:
+            check_key(key)
         body = await _body_of(request, access.limits) if route.method == "POST" else b""
         asked = Asked(
             role=role,

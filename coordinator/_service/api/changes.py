@@ -38,7 +38,10 @@ def routes(service: Service) -> Iterator[Route]:
         yield Route(
             method="POST", path=path, role=role, handler=_plain(service, op), needs_key=True
         )
-    for path, handler in (("/v1/leases:acquire", _acquire(service)), ("/v1/leases:fail", _fail(service))):
+    for path, handler in (
+        ("/v1/leases:acquire", _acquire(service)),
+        ("/v1/leases:fail", _fail(service)),
+    ):
         yield Route(method="POST", path=path, role=Role.WORKER, handler=handler, needs_key=True)
 
 

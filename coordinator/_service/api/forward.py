@@ -16,7 +16,7 @@ FORWARD_S = 8.0
 Forward: TypeAlias = Callable[[str, str, Asked], Awaitable[Answered]]
 
 
-def forwarder(http: httpx.AsyncClient, urls: Collection[str]) -> Forward:
+def forwarder(http: httpx.AsyncClient, urls: Callable[[], Collection[str]]) -> Forward:
     """Return what hands requests on.
 
     Args:
@@ -25,8 +25,10 @@ def forwarder(http: httpx.AsyncClient, urls: Collection[str]) -> Forward:
     """
 
     async def forward(leader_url: str, path: str, asked: Asked) -> Answered:
-        if leader_url not in urls:
-            raise RequestRefusedError(503, "no_leader", "the leader is none of the nodes known here")
+        if leader_url not in urls():
+            raise RequestRefusedError(
+                503, "no_leader", "the leader is none of the nodes known here"
+            )
         headers = {FORWARDED: "1"}
         if asked.authorization:
             headers["Authorization"] = asked.authorization

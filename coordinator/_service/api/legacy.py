@@ -9,10 +9,14 @@ term puts entries into the log, it serves a key once at a time, and an entry of 
 refused: if both have the same term, nothing of that key came between them. The token is the
 barrier's place in the log, so it only ever grows.
 
+That protocol has no idempotency key. Who sends one anyway, as our own client does, gets the same
+lease when it asks again; others wait for the lease to expire when an answer was lost.
+
 `lease_until_ms` is epoch milliseconds by this node's wall clock, which is what that client wants.
 Nothing here compares it with anything.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -36,6 +40,7 @@ LEASE_MS = (1_000, 3_600_000)
 KEY_CHARS_MAX = 1_000
 REASON_CHARS_MAX = 2_000
 _PREFIX = "qmtl"
+_TOKEN = re.compile(r"[0-9]{1,20}(-[0-9a-f]{16})?")
 
 _log = logger(__name__)
 
@@ -86,20 +91,27 @@ class _Legacy:
         prefix = _sessions_of(key)
         if prefix in self._claiming:
             raise _held(key)
+        suffix = f"-{sha256(asked.key.encode()).hexdigest()[:16]}" if asked.key else ""
         self._claiming.add(prefix)
         try:
-            return await self._claim(key, prefix, lease_ms)
+            return await self._claim(key, suffix, lease_ms)
         finally:
             self._claiming.discard(prefix)
 
-    async def _claim(self, key: LeaseKey, prefix: str, lease_ms: int) -> Answered:
+    async def _claim(self, key: LeaseKey, suffix: str, lease_ms: int) -> Answered:
+        asked_ms = self._service.clock.wall_us() // 1_000
+        prefix = _sessions_of(key)
         seen = await self._service.barrier()
         state = self._service.log.state()
-        if any(session_id.startswith(prefix) for session_id in state.sessions):
-            raise _held(key)
-        token = str(seen.index)
+        for session in state.sessions.values():
+            if not session.session_id.startswith(prefix):
+                continue
+            if not suffix or not session.session_id.endswith(suffix):
+                raise _held(key)
+            left_ms = session.expires_ms - state.clock_ms
+            return _lease(session.session_id.removeprefix(prefix), asked_ms + left_ms, state, key)
+        token = f"{seen.index}{suffix}"
         session_id = prefix + token
-        asked_ms = self._service.clock.wall_us() // 1_000
         opened = await self._service.propose(
             OpenSession(session_id=session_id, ttl_ms=lease_ms), session_id
         )
@@ -110,8 +122,7 @@ class _Legacy:
             await self._service.propose(CloseSession(session_id=session_id), f"{session_id}:lost")
             raise _held(key)
         _log.info("legacy_claimed", key=key.text, token=token, lease_ms=lease_ms)
-        lease = {"token": token, "lease_until_ms": asked_ms + lease_ms}
-        return Answered(document={"lease": lease, "completion_ratio": done_ratio(state, key)})
+        return _lease(token, asked_ms + lease_ms, state, key)
 
     async def complete(self, asked: Asked) -> Answered:
         """Take note that the key's range is there; whoever asks may have the key again."""
@@ -154,8 +165,8 @@ def _claimed(asked: Asked, *names: str) -> _Claimed:
     only(asked.body, *names)
     key = parse_key(text_of(asked.body, "key", most=KEY_CHARS_MAX))
     token = asked.body.get("token")
-    text = str(token) if isinstance(token, int | str) and not isinstance(token, bool) else ""
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(2**63))):
+    text = str(token) if isinstance(token, int | str) else ""
+    if not _TOKEN.fullmatch(text):
         raise InvalidValueError("token", token, "the token of the claim")
     return _Claimed(key, _sessions_of(key) + text)
 
@@ -163,6 +174,11 @@ def _claimed(asked: Asked, *names: str) -> _Claimed:
 def _sessions_of(key: LeaseKey) -> str:
     """Return what the ids of all sessions that hold a key begin with."""
     return f"{_PREFIX}:{sha256(key.text.encode()).hexdigest()[:32]}:"
+
+
+def _lease(token: str, until_ms: int, state: State, key: LeaseKey) -> Answered:
+    lease = {"token": token, "lease_until_ms": until_ms}
+    return Answered(document={"lease": lease, "completion_ratio": done_ratio(state, key)})
 
 
 def _held(key: LeaseKey) -> RequestRefusedError:
