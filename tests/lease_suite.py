@@ -1,8 +1,9 @@
 """What a lease client does, wherever the leases are. Run in one process and over HTTP."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -50,14 +51,12 @@ class Bench:
         await eventually(lambda: self.waiting() == acquires)
 
 
-class LeaseSuite:
+class LeaseSuite(ABC):
     """The behaviour of every `LeaseClient`."""
 
-    @asynccontextmanager
-    async def open(self, config: MachineConfig | None = None) -> AsyncGenerator[Bench]:
+    @abstractmethod
+    def open(self, config: MachineConfig | None = None) -> AbstractAsyncContextManager[Bench]:
         """Open a service; what it is, a subclass says."""
-        raise NotImplementedError(config)
-        yield
 
     @asynccontextmanager
     async def bench(self, config: MachineConfig | None = None) -> AsyncGenerator[Bench]:
