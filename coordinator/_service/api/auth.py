@@ -111,4 +111,5 @@ def check_exposure(host: str, *, tokens: bool, tls: bool) -> None:
 
 
 def _digest(token: str) -> bytes:
-    return sha256(token.encode()).digest()
+    # Bytes of a header that are no text come as surrogates.
+    return sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -29,6 +29,11 @@ class Serving:
     _runner: web.AppRunner
     _server: asyncio.Server
 
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return len(self._runner.server.connections) if self._runner.server else 0
+
     async def close(self) -> None:
         """Take no more connections and end those that there are."""
         self._server.close()
@@ -68,6 +73,7 @@ async def serve(
         auto_decompress=False,
         handler_cancellation=True,
         keepalive_timeout=limits.idle_s,
+        lingering_time=limits.body_s,
         shutdown_timeout=CLOSE_S,
     )
     await runner.setup()
