@@ -13,7 +13,7 @@ from coordinator._claims import Claim, Claims
 from coordinator._cluster import Cluster, Told
 from coordinator._http import ClientOptions, open_http
 from coordinator.errors import CommandRefusedError, CoordinatorUnavailableError
-from coordinator.lease import HeldLease, LeaseFailure, held
+from coordinator.lease import Brought, HeldLease, LeaseFailure, held
 from coordinator.machine import Code, JobSpec, JobState, Lease, Reply, SeriesLane, wire
 
 WAIT_MAX_S = 10.0
@@ -161,47 +161,32 @@ class DistributedBackfillCoordinator:
         return replace(lease, asked_s=told.asked_s)
 
     async def progress(
-        self,
-        lease: HeldLease,
-        done: Sequence[Window],
-        *,
-        chunk_offset: int = -1,
-        session_bars: int | None = None,
-    ) -> None:
-        """Tell that parts of the window are done; the lease keeps the rest.
-
-        Args:
-            lease: The lease.
-            done: The parts.
-            chunk_offset: Where the last of their chunks stands.
-            session_bars: Bars that there should be in them; None: one for each slot.
+        self, lease: HeldLease, done: tuple[Window, ...], brought: Brought | None = None
+    ) -> HeldLease:
+        """Tell that parts of the window are done; return the lease with what is left of it.
 
         Raises:
             LeaseLostError: It is no longer in force; nothing was changed.
+            CommandRefusedError: `done` is not inside the window.
         """
+        brought = brought or Brought()
         command = machine.Progress(
             session_id=lease.session_id,
             token=lease.token,
-            done=tuple(done),
-            chunk_offset=chunk_offset,
-            session_bars=session_bars,
+            done=done,
+            chunk_offset=brought.chunk_offset,
+            session_bars=brought.session_bars,
         )
-        obeyed(in_force(await self._command("/v1/leases:progress", command), lease.token))
+        answer = await self._command("/v1/leases:progress", command)
+        reply = obeyed(in_force(answer, lease.token))
+        return replace(lease, done=reply.leases[0].done if reply.leases else (lease.window,))
 
     @overload
-    async def complete(
-        self, lease: HeldLease, *, chunk_offset: int = -1, session_bars: int | None = None
-    ) -> None: ...
+    async def complete(self, lease: HeldLease, brought: Brought | None = None) -> None: ...
     @overload
     async def complete(self, lease: Claim) -> None: ...
-    async def complete(
-        self,
-        lease: HeldLease | Claim,
-        *,
-        chunk_offset: int = -1,
-        session_bars: int | None = None,
-    ) -> None:
-        """Tell that the verdict on the window's chunk is committed, or that a claim is done.
+    async def complete(self, lease: HeldLease | Claim, brought: Brought | None = None) -> None:
+        """Tell that the verdict on the window's last chunk is committed, or that a claim is done.
 
         Raises:
             LeaseLostError: The lease is no longer in force; nothing was changed.
@@ -209,11 +194,12 @@ class DistributedBackfillCoordinator:
         if isinstance(lease, Claim):
             await self._claims.complete(lease)
             return
+        brought = brought or Brought()
         command = machine.Complete(
             session_id=lease.session_id,
             token=lease.token,
-            chunk_offset=chunk_offset,
-            session_bars=session_bars,
+            chunk_offset=brought.chunk_offset,
+            session_bars=brought.session_bars,
         )
         obeyed(in_force(await self._command("/v1/leases:complete", command), lease.token))
 
@@ -237,6 +223,7 @@ class DistributedBackfillCoordinator:
             error_class=failure.error_class,
             message=failure.message,
             retriable=failure.retriable,
+            divisible=failure.divisible,
             rate_limited=failure.rate_limited,
             retry_after_ms=int(failure.retry_after_s * 1_000),
             chunk_partition=failure.chunk_partition,

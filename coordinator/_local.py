@@ -4,9 +4,10 @@ import asyncio
 from dataclasses import replace
 from random import Random
 
+from bars.window import Window
 from coordinator import machine
 from coordinator._answers import in_force, in_session, job_of, obeyed
-from coordinator.lease import HeldLease, LeaseFailure, check_ttl_ms, held
+from coordinator.lease import Brought, HeldLease, LeaseFailure, check_ttl_ms, held
 from coordinator.machine import Code, JobSpec, JobState, MachineConfig, Reply
 from runtime.clock import Clock
 
@@ -115,7 +116,7 @@ class LocalCoordinator:
             due_s = left_s if reply.wait_ms is None else (reply.wait_ms + 1) / 1_000
             await self._until_changed(seen, min(left_s, due_s))
 
-    async def renew(self, lease: HeldLease) -> HeldLease:
+    async def renew(self, lease: HeldLease, *, published: bool = False) -> HeldLease:
         """Return the lease with another life.
 
         Raises:
@@ -123,19 +124,48 @@ class LocalCoordinator:
         """
         asked_s = self._clock.monotonic()
         command = machine.Renew(
-            session_id=lease.session_id, token=lease.token, elapsed_ms=self._elapsed_ms()
+            session_id=lease.session_id,
+            token=lease.token,
+            published=published,
+            elapsed_ms=self._elapsed_ms(),
         )
         in_force(await self._apply(command), lease.token)
         return replace(lease, asked_s=asked_s)
 
-    async def complete(self, lease: HeldLease) -> None:
-        """Tell that the verdict on the window's chunk is committed.
+    async def progress(
+        self, lease: HeldLease, done: tuple[Window, ...], brought: Brought | None = None
+    ) -> HeldLease:
+        """Tell that parts of the window are done; return the lease with what is left of it.
+
+        Raises:
+            LeaseLostError: It is no longer in force; nothing was changed.
+            CommandRefusedError: `done` is not inside the window.
+        """
+        brought = brought or Brought()
+        command = machine.Progress(
+            session_id=lease.session_id,
+            token=lease.token,
+            done=done,
+            chunk_offset=brought.chunk_offset,
+            session_bars=brought.session_bars,
+            elapsed_ms=self._elapsed_ms(),
+        )
+        reply = obeyed(in_force(await self._apply(command), lease.token))
+        return replace(lease, done=reply.leases[0].done if reply.leases else (lease.window,))
+
+    async def complete(self, lease: HeldLease, brought: Brought | None = None) -> None:
+        """Tell that the verdict on the window's last chunk is committed.
 
         Raises:
             LeaseLostError: It is no longer in force; nothing was changed.
         """
+        brought = brought or Brought()
         command = machine.Complete(
-            session_id=lease.session_id, token=lease.token, elapsed_ms=self._elapsed_ms()
+            session_id=lease.session_id,
+            token=lease.token,
+            chunk_offset=brought.chunk_offset,
+            session_bars=brought.session_bars,
+            elapsed_ms=self._elapsed_ms(),
         )
         in_force(await self._apply(command), lease.token)
 
@@ -151,6 +181,7 @@ class LocalCoordinator:
             error_class=failure.error_class,
             message=failure.message,
             retriable=failure.retriable,
+            divisible=failure.divisible,
             rate_limited=failure.rate_limited,
             retry_after_ms=int(failure.retry_after_s * 1_000),
             chance_ppm=int(self._rng.random() * machine.PPM),

@@ -10,6 +10,7 @@ however long the answer was under way.
 
 from typing import Protocol
 
+from bars.window import Window
 from coordinator._claims import Claim
 from coordinator._cluster import Budget
 from coordinator._distributed import DistributedBackfillCoordinator
@@ -22,7 +23,7 @@ from coordinator.errors import (
     LeaseLostError,
     SessionLostError,
 )
-from coordinator.lease import HeldLease, LeaseFailure, check_ttl_ms
+from coordinator.lease import Brought, HeldLease, LeaseFailure, check_ttl_ms
 from coordinator.machine.values import (
     PPM,
     PRIORITY_MAX,
@@ -39,6 +40,7 @@ from coordinator.machine.values import (
 __all__ = [
     "PPM",
     "PRIORITY_MAX",
+    "Brought",
     "Budget",
     "Claim",
     "ClientOptions",
@@ -106,12 +108,34 @@ class LeaseClient(Protocol):
         """Take up to `limit` windows, waiting up to `wait_s` for the first."""
         ...
 
-    async def renew(self, lease: HeldLease) -> HeldLease:
-        """Return the lease with another life; `LeaseLostError` when it has ended."""
+    async def renew(self, lease: HeldLease, *, published: bool = False) -> HeldLease:
+        """Return the lease with another life; `LeaseLostError` when it has ended.
+
+        Args:
+            lease: The lease.
+            published: The chunk is out and only its verdict is waited for. A lease that is
+                renewed again and again without that, and without progress, is taken away.
+        """
         ...
 
-    async def complete(self, lease: HeldLease) -> None:
-        """Tell that the verdict on the window's chunk is committed.
+    async def progress(
+        self, lease: HeldLease, done: tuple[Window, ...], brought: Brought | None = None
+    ) -> HeldLease:
+        """Tell that the verdicts on chunks for parts of the window are committed.
+
+        If the lease ends before the rest is done, the next holder gets only the rest. No renewal.
+
+        Returns:
+            The lease with what is left of it. If that is nothing the lease is complete.
+
+        Raises:
+            LeaseLostError: The lease has ended; nothing was changed.
+            CommandRefusedError: `done` is not inside the window.
+        """
+        ...
+
+    async def complete(self, lease: HeldLease, brought: Brought | None = None) -> None:
+        """Tell that the verdict on the window's last chunk is committed: all of it is done.
 
         `LeaseLostError` when the lease has ended: nothing was changed.
         """

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from bars.errors import InvalidValueError
-from bars.window import Window
+from bars.window import Window, subtract
 from coordinator.machine.state import Lease
 from coordinator.machine.values import SeriesLane
 
@@ -39,6 +39,14 @@ class HeldLease:
     asked_s: float
     """When it was asked for, or last renewed, by the holder's monotonic clock."""
 
+    done: tuple[Window, ...] = ()
+    """Parts of the window that are done already, ascending."""
+
+    @property
+    def left(self) -> tuple[Window, ...]:
+        """What is still to be done, ascending; empty: the lease is complete."""
+        return subtract((self.window,), self.done)
+
     @property
     def renew_s(self) -> float:
         """When to renew, monotonic."""
@@ -49,6 +57,18 @@ class HeldLease:
         """From when on nothing may be published under it, monotonic."""
         ttl_s = self.ttl_ms / 1_000
         return self.asked_s + ttl_s - max(STOP_BEFORE_S, ttl_s * STOP_BEFORE_RATIO)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """What a holder tells of something that is done."""
+
+    chunk_offset: int = -1
+    """Where the last chunk stands that was published for it, in the partition of the series; -1:
+    there was nothing to publish, because nothing trades in it."""
+
+    session_bars: int | None = None
+    """Bars that there should be in it; None: as many as slots of the grid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +83,10 @@ class LeaseFailure:
 
     retriable: bool = True
     """False: give the window up at once."""
+
+    divisible: bool = True
+    """Whether a part of the window might succeed: then its halves are tried when it has failed
+    as often as it may."""
 
     rate_limited: bool = False
     """The source asked for a pause: counts as no attempt."""
@@ -88,6 +112,7 @@ def held(lease: Lease, ttl_ms: int, asked_s: float) -> HeldLease:
         attempts=lease.attempts,
         ttl_ms=ttl_ms,
         asked_s=asked_s,
+        done=lease.done,
     )
 
 

@@ -44,6 +44,7 @@ def failure_of(report: ConformanceReport, place: Place) -> LeaseFailure | None:
         return LeaseFailure(
             error_class=report.error_class or "stale_token",
             message=report.message or "a higher token is committed for the window",
+            divisible=False,
             chunk_partition=place.partition,
             chunk_offset=place.offset,
         )
@@ -51,6 +52,7 @@ def failure_of(report: ConformanceReport, place: Place) -> LeaseFailure | None:
         return LeaseFailure(
             error_class=report.error_class or "expired",
             message=report.message or "retention took the chunk before it was judged",
+            divisible=False,
             chunk_partition=place.partition,
             chunk_offset=place.offset,
         )

@@ -145,7 +145,7 @@ class Fetcher:
     async def _renew(self, held: _Held) -> None:
         held.doubtful = False
         try:
-            held.lease = await self._means.leases.renew(held.lease)
+            held.lease = await self._means.leases.renew(held.lease, published=not held.asking)
         except LeaseLostError as error:
             held.lost = error
             if held.task is not None:

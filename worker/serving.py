@@ -130,7 +130,8 @@ class Serving:
         return await asyncio.to_thread(plan, request, terms, covered, now)
 
     async def _submit(self, progress: Progress, missing: tuple[Window, ...]) -> None:
-        accepted, settings = progress.accepted, self._tools.settings
+        accepted, settings, made = progress.accepted, self._tools.settings, progress.plan
+        whole = missing == made.missing
         spec = JobSpec(
             job_id=accepted.request.request_id,
             target=accepted.target,
@@ -140,6 +141,7 @@ class Serving:
             window_bars=settings.backfill.window_bars,
             priority=accepted.request.priority,
             refetch=accepted.request.refetch,
+            session_bars=made.session_bars - made.covered_bars if whole else None,
         )
         submit = partial(self._tools.leases.submit_job, spec)
         state = await self._tools.patience.until_done("submit a job", submit)

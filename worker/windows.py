@@ -7,7 +7,14 @@ from typing import TypeAlias
 
 from bars.errors import SeamlessError
 from bars.frame import BarFrame
-from coordinator.client import HeldLease, LeaseClient, LeaseFailure, LeaseLostError, SeriesLane
+from coordinator.client import (
+    Brought,
+    HeldLease,
+    LeaseClient,
+    LeaseFailure,
+    LeaseLostError,
+    SeriesLane,
+)
 from runtime.clock import Clock
 from runtime.deadline import Deadline
 from runtime.errors import DeadlineExceededError
@@ -71,14 +78,11 @@ class WindowWork:
         lease = holding()
         asked = await self._ask(lease)
         answered()
-        failure = await self._pass(holding, asked) if isinstance(asked, BarFrame) else asked
-        if failure is None:
-            await self._means.patience.until_done(
-                "complete a lease", partial(self._means.leases.complete, lease)
-            )
-            self._means.metrics.windows.add(state="done")
+        ended = await self._pass(holding, asked) if isinstance(asked, BarFrame) else asked
+        if isinstance(ended, LeaseFailure):
+            await self._fail(lease, ended)
         else:
-            await self._fail(lease, failure)
+            await self._complete(lease, ended)
 
     async def _ask(self, lease: HeldLease) -> BarFrame | LeaseFailure | None:
         """Return what the source answers, why it has no answer, or None if there is no question.
@@ -117,11 +121,12 @@ class WindowWork:
                 error_class="empty_unconfirmed",
                 message=f"source {source.name} answered no bars for {lease.window}, and cannot "
                 "prove that there are none (its empty_confirmed is false)",
+                divisible=False,
             )
         return bars
 
-    async def _pass(self, holding: Holding, bars: BarFrame) -> LeaseFailure | None:
-        """Publish the chunk and wait for its verdict; return what it fails with."""
+    async def _pass(self, holding: Holding, bars: BarFrame) -> LeaseFailure | Place:
+        """Publish the chunk and wait for its verdict; return where it stands or why it failed."""
         means, lease = self._means, holding()
         source = means.terms.source(lease.target)
         chunk = chunk_of(lease, bars, source.name, empty_confirmed=source.empty_confirmed)
@@ -146,7 +151,17 @@ class WindowWork:
             bars=len(bars),
             token=lease.token,
         )
-        return failure_of(report, place)
+        return failure_of(report, place) or place
+
+    async def _complete(self, lease: HeldLease, place: Place | None) -> None:
+        terms = await self._means.terms.known(lease.target)
+        brought = Brought(
+            chunk_offset=-1 if place is None else place.offset,
+            session_bars=terms.session_bars(lease.window),
+        )
+        complete = partial(self._means.leases.complete, lease, brought)
+        await self._means.patience.until_done("complete a lease", complete)
+        self._means.metrics.windows.add(state="done")
 
     async def _fail(self, lease: HeldLease, failure: LeaseFailure) -> None:
         fail = partial(self._means.leases.fail, lease, failure)

@@ -1,29 +1,36 @@
-"""A state being changed: copies what is touched, shares the rest, commits at the end."""
+"""A state being changed: what is touched is replaced, the rest is shared, the index follows."""
 
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from itertools import islice
 from typing import Generic, TypeVar
 
-from coordinator.machine.replies import Event, LeaseEnded
-from coordinator.machine.state import NEVER_MS, Job, Lane, Lease, Session, State
-from coordinator.machine.values import LeaseEnd, token_of
+from coordinator.machine._sorted import SortedMap
+from coordinator.machine.replies import Event
+from coordinator.machine.state import (
+    NEVER_MS,
+    Index,
+    Job,
+    Lane,
+    Lease,
+    Placed,
+    Poisoned,
+    PoisonKey,
+    Session,
+    State,
+    lease_end_ms,
+)
+from coordinator.machine.values import MachineConfig, SeriesLane, token_of
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 
 class Table(Generic[K, V]):
-    """A mapping that is copied before its first change."""
+    """A name for the newest copy of a mapping."""
 
-    def __init__(self, base: Mapping[K, V]) -> None:
-        self._base = base
-        self._own: dict[K, V] | None = None
+    __slots__ = ("now",)
 
-    @property
-    def now(self) -> Mapping[K, V]:
-        """The mapping as it stands; not to be kept across a change."""
-        return self._base if self._own is None else self._own
+    def __init__(self, now: SortedMap[K, V]) -> None:
+        self.now = now
 
     def get(self, key: K) -> V | None:
         """Return the value, or None."""
@@ -38,92 +45,224 @@ class Table(Generic[K, V]):
     def __len__(self) -> int:
         return len(self.now)
 
-    def values(self) -> Iterator[V]:
-        """Yield the values as of now, whatever changes meanwhile."""
-        return iter(tuple(self.now.values()))
-
     def put(self, key: K, value: V) -> None:
-        """Insert at the end, or replace in place."""
-        self._writable()[key] = value
+        """Insert, or replace."""
+        self.now = self.now.put(key, value)
 
     def drop(self, key: K) -> None:
         """Remove; nothing happens where there is nothing."""
-        if key in self.now:
-            del self._writable()[key]
-
-    def keep_newest(self, limit: int) -> None:
-        """Remove the oldest beyond `limit`."""
-        for key in tuple(islice(self.now, max(0, len(self) - limit))):
-            self.drop(key)
-
-    def _writable(self) -> dict[K, V]:
-        if self._own is None:
-            self._own = dict(self._base)
-        return self._own
+        self.now = self.now.drop(key)
 
 
 class Draft:
-    """One command's changes to a state, and the events they make."""
+    """One command's changes to a state, and the events they make.
 
-    def __init__(self, state: State, elapsed_ms: int) -> None:
+    Facts are changed through the methods here, which keep the index. Where a lane stands in the
+    queue is worked out later, once for all changes: see `dirty`.
+    """
+
+    def __init__(self, state: State) -> None:
         self._base = state
-        self.config = state.config
-        self.clock_ms = state.clock_ms + max(0, elapsed_ms)
+        self.config: MachineConfig = state.config
+        self.clock_ms = state.clock_ms
+        self.epoch = state.epoch
         self.counter = state.counter
-        self.next_index = state.next_index
-        self.next_expiry_ms = state.next_expiry_ms
-        self.sessions: Table[str, Session] = Table(state.sessions)
-        self.jobs: Table[str, Job] = Table(state.jobs)
-        self.lanes: Table[str, Lane] = Table(state.lanes)
-        self.leases: Table[int, Lease] = Table(state.leases)
-        self.ended: Table[int, LeaseEnd] = Table(state.ended)
+        self._next_index = state.next_index
+        self.sessions = Table(state.sessions)
+        self.jobs = Table(state.jobs)
+        self.lanes = Table(state.lanes)
+        self.leases = Table(state.leases)
+        self.ended = Table(state.ended)
+        self.poisoned = Table(state.poisoned)
+        self.rules = Table(state.rules)
+        self.pauses = Table(state.pauses)
+        index = state.index
+        self.queues = Table(index.queues)
+        self.placed = Table(index.placed)
+        self.due = Table(index.due)
+        self.ages = Table(index.ages)
+        self.session_ends = Table(index.session_ends)
+        self.lease_ends = Table(index.lease_ends)
+        self.held = Table(index.held)
+        self.asking = Table(index.asking)
+        self.ended_order = Table(index.ended)
+        self.poisoned_order = Table(index.poisoned)
+        self.dirty: dict[str, None] = {}
+        """Lanes whose place in the queue may have changed, in the order in which they did."""
+
         self.events: list[Event] = []
 
     @property
     def last_token(self) -> int:
         """The highest token granted so far."""
-        return token_of(self._base.epoch, self.counter)
+        return token_of(self.epoch, self.counter)
 
     def next_token(self) -> int:
         """Return a token above all before."""
         self.counter += 1
         return self.last_token
 
+    def next_index(self) -> int:
+        """Return a number above all before."""
+        self._next_index += 1
+        return self._next_index - 1
+
+    # Sessions
+
+    def put_session(self, session: Session) -> None:
+        """Open a session, or let it live on."""
+        self._end_watch(session.session_id)
+        self.sessions.put(session.session_id, session)
+        self.session_ends.put((session.expires_ms, session.session_id), None)
+
+    def drop_session(self, session_id: str) -> None:
+        """Forget a session; its leases are somebody else's business."""
+        self._end_watch(session_id)
+        self.sessions.drop(session_id)
+
+    def _end_watch(self, session_id: str) -> None:
+        known = self.sessions.get(session_id)
+        if known is not None:
+            self.session_ends.drop((known.expires_ms, session_id))
+
+    # Jobs and lanes
+
     def jobs_of(self, lane: Lane) -> tuple[Job, ...]:
         """Return the lane's jobs in order of submission."""
         return tuple(self.jobs[job_id] for job_id in lane.job_ids)
 
-    def expires_at(self, clock_ms: int) -> None:
-        """Remember that something expires then."""
-        self.next_expiry_ms = min(self.next_expiry_ms, clock_ms)
+    def put_job(self, job: Job) -> None:
+        """Hold a job, or what it has become."""
+        self.jobs.put(job.spec.job_id, job)
+        self.dirty[job.spec.target.key] = None
 
-    def look_for_next_expiry(self) -> None:
-        """Find out anew when the next lease or session expires."""
-        due = [lease.expires_ms for lease in self.leases.values()]
-        due += [session.expires_ms for session in self.sessions.values()]
-        self.next_expiry_ms = min(due, default=NEVER_MS)
+    def put_lane(self, lane: Lane) -> None:
+        """Hold a lane, or what it has become."""
+        self.lanes.put(lane.target.key, lane)
+        self.dirty[lane.target.key] = None
 
-    def end_lease(self, lease: Lease, end: LeaseEnd) -> None:
-        """Take a lease out of force and remember how it ended."""
+    def drop_lane(self, target: SeriesLane) -> None:
+        """Forget a lane."""
+        self.lanes.drop(target.key)
+        self.dirty[target.key] = None
+
+    def place(self, lane_key: str, placed: Placed) -> None:
+        """Say where a lane stands in the queue."""
+        known = self.placed.get(lane_key) or Placed(place=None)
+        if known == placed:
+            return
+        if known.place != placed.place:
+            self._move(source_of(lane_key), known, placed)
+        for table, before_ms, after_ms in (
+            (self.due, known.due_ms, placed.due_ms),
+            (self.ages, known.ages_ms, placed.ages_ms),
+        ):
+            if before_ms != after_ms:
+                table.drop((before_ms, lane_key))
+                if after_ms < NEVER_MS:
+                    table.put((after_ms, lane_key), None)
+        if placed == Placed(place=None):
+            self.placed.drop(lane_key)
+        else:
+            self.placed.put(lane_key, placed)
+
+    def _move(self, source: str, known: Placed, placed: Placed) -> None:
+        queue = self.queues.get(source) or SortedMap()
+        if known.place is not None:
+            queue = queue.drop(known.place)
+        if placed.place is not None:
+            queue = queue.put(placed.place, None)
+        if queue:
+            self.queues.put(source, queue)
+        else:
+            self.queues.drop(source)
+
+    # Leases
+
+    def put_lease(self, lease: Lease) -> None:
+        """Hold a lease, or what it has become."""
+        known = self.leases.get(lease.token)
+        if known is None:
+            tokens = self.held.get(lease.session_id) or ()
+            self.held.put(lease.session_id, tuple(sorted((*tokens, lease.token))))
+        else:
+            self.lease_ends.drop((lease_end_ms(known, self.config), lease.token))
+        self._ask(lease.target.lane, lease.asking - (known is not None and known.asking))
+        self.leases.put(lease.token, lease)
+        self.lease_ends.put((lease_end_ms(lease, self.config), lease.token), None)
+
+    def drop_lease(self, lease: Lease) -> None:
+        """Forget a lease that stands."""
         self.leases.drop(lease.token)
-        lane = self.lanes[lease.target.key]
-        tokens = tuple(token for token in lane.tokens if token != lease.token)
-        self.lanes.put(lease.target.key, replace(lane, tokens=tokens))
-        self.ended.put(lease.token, end)
-        self.ended.keep_newest(self.config.ended_max)
-        self.events.append(LeaseEnded(lease=lease, end=end))
+        self.lease_ends.drop((lease_end_ms(lease, self.config), lease.token))
+        self._ask(lease.target.lane, -lease.asking)
+        rest = tuple(token for token in self.held[lease.session_id] if token != lease.token)
+        if rest:
+            self.held.put(lease.session_id, rest)
+        else:
+            self.held.drop(lease.session_id)
+
+    def _ask(self, source: str, more: int) -> None:
+        asking = (self.asking.get(source) or 0) + more
+        if asking:
+            self.asking.put(source, asking)
+        else:
+            self.asking.drop(source)
+
+    # What was given up
+
+    def put_poisoned(self, poisoned: Poisoned) -> None:
+        """Remember a window that was given up; the oldest beyond the limit are forgotten."""
+        key = poison_key(poisoned)
+        self.poisoned.put(key, poisoned)
+        self.poisoned_order.put((poisoned.index, *key), None)
+        while len(self.poisoned) > self.config.poisoned_max:
+            oldest = self.poisoned_order.now.first()
+            assert oldest is not None  # noqa: S101 - as many as there are poisoned windows
+            self.drop_poisoned(self.poisoned[oldest[0][1:]])
+
+    def drop_poisoned(self, poisoned: Poisoned) -> None:
+        """Forget a window that was given up."""
+        key = poison_key(poisoned)
+        self.poisoned.drop(key)
+        self.poisoned_order.drop((poisoned.index, *key))
 
     def commit(self) -> State:
         """Return the state with all changes."""
         return replace(
             self._base,
-            clock_ms=self.clock_ms,
+            epoch=self.epoch,
             counter=self.counter,
-            next_index=self.next_index,
-            next_expiry_ms=self.next_expiry_ms,
+            clock_ms=self.clock_ms,
+            next_index=self._next_index,
             sessions=self.sessions.now,
             jobs=self.jobs.now,
             lanes=self.lanes.now,
             leases=self.leases.now,
             ended=self.ended.now,
+            poisoned=self.poisoned.now,
+            rules=self.rules.now,
+            pauses=self.pauses.now,
+            index=Index(
+                queues=self.queues.now,
+                placed=self.placed.now,
+                due=self.due.now,
+                ages=self.ages.now,
+                session_ends=self.session_ends.now,
+                lease_ends=self.lease_ends.now,
+                held=self.held.now,
+                asking=self.asking.now,
+                ended=self.ended_order.now,
+                poisoned=self.poisoned_order.now,
+            ),
         )
+
+
+def poison_key(poisoned: Poisoned) -> PoisonKey:
+    """Return the key of a window that was given up."""
+    return poisoned.target.key, poisoned.failure.window.start
+
+
+def source_of(lane_key: str) -> str:
+    """Return the lane's own name, `bf:<source>`: all series of a source share it."""
+    return lane_key.rpartition("|")[2]

@@ -89,20 +89,21 @@ class Renew(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Brought(Command):
+class Bringing(Command):
     """What a holder may tell of what it brought."""
 
     session_id: str
     token: int
     chunk_offset: int = -1
-    """Where the last chunk stands that was published for it, in the partition of the series."""
+    """Where the last chunk stands that was published for it, in the partition of the series; -1:
+    there was nothing to publish, because nothing trades in it."""
 
     session_bars: int | None = None
     """Bars that there should be in what is done now; None: as many as slots of the grid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress(Brought):
+class Progress(Bringing):
     """The verdicts on chunks for parts of the window are committed; the lease keeps the rest.
 
     It is no renewal. When nothing is left the lease is complete.
@@ -113,7 +114,7 @@ class Progress(Brought):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Complete(Brought):
+class Complete(Bringing):
     """The verdict on the window's last chunk is committed: all of it is done."""
 
 
@@ -127,6 +128,9 @@ class Fail(Command):
     message: str = ""
     retriable: bool = True
     """False: give the window up at once."""
+
+    divisible: bool = True
+    """Whether a part of the window might succeed: then it is halved when its attempts are spent."""
 
     rate_limited: bool = False
     """The source asked for a pause: no attempt is counted."""

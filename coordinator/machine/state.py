@@ -1,24 +1,34 @@
 """The machine's state: immutable, shared between its successors as far as they are equal.
 
-Mappings keep the order of insertion, which is the order of the commands: iterating over them is
-the same on every replica.
+Every mapping is in the order of its keys, so iterating is the same on every replica, also on one
+that has read the state from a snapshot. What is in `Index` follows from the rest.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias, TypeVar
 
 from bars.window import Grid, Window
+from coordinator.machine._sorted import SortedMap
 from coordinator.machine.values import (
     Failure,
     JobSpec,
     LeaseEnd,
     MachineConfig,
+    Policy,
     SeriesLane,
     token_of,
 )
 
-STATE_VERSION = 1
 NEVER_MS = 2**62
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+PoisonKey: TypeAlias = tuple[str, int]
+"""Key of a lane, and start of a window."""
+
+Place: TypeAlias = tuple[int, int, int, str]
+"""Minus the aged priority, last grant and job index of a lane, and its key: the least is next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +54,15 @@ class Job:
     served_ms: int
     """When it was last granted something, or submitted: ageing counts from here."""
 
+    slots: int
+    """Slots of the grid that it was submitted for."""
+
+    bars: int
+    """Session bars that it was submitted for."""
+
+    bars_done: int = 0
+    """Of them done."""
+
     since: int = 0
     """Leases up to this token do not count for it (a refetch); 0: all do."""
 
@@ -58,6 +77,8 @@ class Waiting:
     window: Window
     attempts: int
     not_before_ms: int
+    token: int
+    """The lease that it was tried under last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +107,55 @@ class Lease:
     """Whether the holder still asks the source: it counts against the source's limit."""
 
     done: tuple[Window, ...] = ()
-    """Parts of the window that are done already."""
+    """Parts of the window that are done already, ascending."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a lease ended, for a holder that comes late."""
+
+    token: int
+    end: LeaseEnd
+    target: SeriesLane
+    index: int
+    """Place in the order of ending: the oldest are forgotten first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Poisoned:
+    """A window that was given up, remembered until it is done or tried again by order."""
+
+    target: SeriesLane
+    failure: Failure
+    token: int
+    """The lease that it was tried under last."""
+
+    given_up_ms: int
+    """When, by the replicated clock."""
+
+    index: int
+    """Place in the order of giving up: the oldest are forgotten first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneRule:
+    """What a person has ordered of a lane; it outlives the lane's jobs."""
+
+    target: SeriesLane
+    version: int
+    """Differs from that of every rule before."""
+
+    policy: Policy = Policy.ANY
+    paused: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fresh:
+    """A window done lately, and where its chunk stands."""
+
+    window: Window
+    chunk_offset: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,21 +167,76 @@ class Lane:
     """
 
     target: SeriesLane
-    job_ids: tuple[str, ...] = ()
-    """In order of submission."""
+    job_ids: tuple[str, ...] = field(default=(), metadata={"wire": False})
+    """In order of submission; follows from the jobs."""
 
     waiting: tuple[Waiting, ...] = ()
     """Ascending; disjoint from each other and from the leased windows."""
 
-    tokens: tuple[int, ...] = ()
-    """Leases in force, ascending."""
+    tokens: tuple[int, ...] = field(default=(), metadata={"wire": False})
+    """Leases in force, ascending; follows from the leases."""
 
     done: tuple[Window, ...] = ()
     """What was fetched while a job wanted it: spares the jobs that were planned before the
     ledger showed it. Ascending, disjoint, cut to the jobs' windows."""
 
+    forced: tuple[Window, ...] = ()
+    """What of it is done because a person said so: the ledger need not show it."""
+
+    fresh: tuple[Fresh, ...] = ()
+    """The newest of what is done, oldest first."""
+
+    settled_offset: int = -1
+    """No chunk of what is done and not fresh stands behind it."""
+
     last_grant: int = 0
     """Token of the newest grant: lanes of equal priority take turns by it."""
+
+    watermark: int | None = None
+    """Everything before it that a job wanted is done; moves only forward. None: no job yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """Where a lane stands in the queue, and when that may change by time alone."""
+
+    place: Place | None
+    """None: it has nothing to grant now."""
+
+    due_ms: int = NEVER_MS
+    """When its next retry is due."""
+
+    ages_ms: int = NEVER_MS
+    """When one of its jobs is a priority older."""
+
+
+def _none() -> SortedMap[K, V]:
+    return SortedMap()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Index:
+    """What follows from the facts, kept so that no command looks at everything."""
+
+    queues: SortedMap[str, SortedMap[Place, None]] = field(default_factory=_none)
+    """By source: the lanes that have something to grant, in order."""
+
+    placed: SortedMap[str, Placed] = field(default_factory=_none)
+    due: SortedMap[tuple[int, str], None] = field(default_factory=_none)
+    ages: SortedMap[tuple[int, str], None] = field(default_factory=_none)
+    session_ends: SortedMap[tuple[int, str], None] = field(default_factory=_none)
+    lease_ends: SortedMap[tuple[int, int], None] = field(default_factory=_none)
+    held: SortedMap[str, tuple[int, ...]] = field(default_factory=_none)
+    """Leases by session, ascending."""
+
+    asking: SortedMap[str, int] = field(default_factory=_none)
+    """How many leases ask a source."""
+
+    ended: SortedMap[int, int] = field(default_factory=_none)
+    """Tokens in the order of ending."""
+
+    poisoned: SortedMap[tuple[int, str, int], None] = field(default_factory=_none)
+    """Windows in the order of giving up: that, then their key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,18 +249,26 @@ class State:
     clock_ms: int = 0
     """The sum of all `elapsed_ms`."""
 
-    next_index: int = 0
-    next_expiry_ms: int = NEVER_MS
-    """No lease or session expires before it."""
+    next_index: int = 1
+    """Numbers jobs, ends of leases, windows given up and rules in their order."""
 
-    sessions: Mapping[str, Session] = field(default_factory=dict)
-    jobs: Mapping[str, Job] = field(default_factory=dict)
-    lanes: Mapping[str, Lane] = field(default_factory=dict)
-    leases: Mapping[int, Lease] = field(default_factory=dict)
-    ended: Mapping[int, LeaseEnd] = field(default_factory=dict)
-    """The newest ended leases, oldest first."""
+    sessions: SortedMap[str, Session] = field(default_factory=_none)
+    jobs: SortedMap[str, Job] = field(default_factory=_none)
+    lanes: SortedMap[str, Lane] = field(default_factory=_none)
+    leases: SortedMap[int, Lease] = field(default_factory=_none)
+    ended: SortedMap[int, Ended] = field(default_factory=_none)
+    """The leases that ended last."""
 
-    version: int = STATE_VERSION
+    poisoned: SortedMap[PoisonKey, Poisoned] = field(default_factory=_none)
+    """The windows that were given up last."""
+
+    rules: SortedMap[str, LaneRule] = field(default_factory=_none)
+    """By key of the lane."""
+
+    pauses: SortedMap[str, int] = field(default_factory=_none)
+    """Sources that have asked to be left alone, and until when."""
+
+    index: Index = field(default_factory=Index)
 
     @property
     def last_token(self) -> int:
@@ -152,3 +284,8 @@ def initial(epoch: int, config: MachineConfig) -> State:
         config: Lives, retries, limits.
     """
     return State(config=config, epoch=epoch)
+
+
+def lease_end_ms(lease: Lease, config: MachineConfig) -> int:
+    """Return when a lease ends if nothing is heard of its holder: it expires, or it is stalled."""
+    return min(lease.expires_ms, lease.moved_ms + config.stall_lives * config.lease_ttl_ms)

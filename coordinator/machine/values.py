@@ -13,6 +13,9 @@ from bars.series import Series, check_lane
 from bars.window import Grid, Window
 
 TOKEN_COUNTER_BITS = 40
+EPOCH_MAX = 2**23 - 1
+"""Tokens are numbers of 64 bits with a sign."""
+
 PPM = 1_000_000
 
 PRIORITY_MAX = 1_000
@@ -96,7 +99,7 @@ class MachineConfig:
     ranges_max: int = 10_000
     """Ranges that a job's missing windows may consist of."""
 
-    windows_max: int = 100_000
+    windows_max: int = 1_000_000
     """Windows that a job may be cut into."""
 
     failures_max: int = 100

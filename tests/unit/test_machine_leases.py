@@ -68,7 +68,7 @@ def test_a_renewed_lease_lives_on_with_its_token() -> None:
     lease = bench.grant()
     for _ in range(5):
         bench.pass_ms(bench.config.lease_ttl_ms - 1)
-        reply = bench.do(Renew(session_id="w", token=lease.token))
+        reply = bench.do(Renew(session_id="w", token=lease.token, published=True))
         assert reply.leases[0].token == lease.token
     assert bench.acquire() == ()
 
@@ -138,7 +138,7 @@ def test_a_released_window_is_free_at_once_and_counts_no_attempt() -> None:
 
 def test_attempts_wait_twice_as_long_each_time_then_the_window_is_given_up() -> None:
     bench = Bench(MachineConfig(jitter_ppm=0))
-    bench.submit(spec("job", 0, 10))
+    bench.submit(spec("job", 0, 1))
     waits = []
     for attempt in range(1, 7):
         lease = bench.grant()
@@ -150,7 +150,7 @@ def test_attempts_wait_twice_as_long_each_time_then_the_window_is_given_up() -> 
     assert code is Code.GIVEN_UP
     assert waits == [500, 1_000, 2_000, 4_000, 8_000]
     job = bench.job("job")
-    assert (job.todo, job.failed) == ((), (Window(0, 10),))
+    assert (job.todo, job.failed) == ((), (Window(0, 1),))
     assert job.failures[0].attempts == 6
     assert job.failures[0].error_class == "source"
 
@@ -212,7 +212,7 @@ def test_a_permanent_failure_gives_the_window_up_at_once_and_the_job_goes_on() -
 def test_a_window_whose_holders_vanish_is_given_up_after_the_last_attempt() -> None:
     """Or it would kill one worker after another for ever."""
     bench = Bench()
-    bench.submit(spec("job", 0, 10))
+    bench.submit(spec("job", 0, 1))
     for _ in range(bench.config.max_attempts):
         bench.grant()
         bench.pass_ms(bench.config.lease_ttl_ms)

@@ -38,8 +38,10 @@ async def test_a_source_that_fails_is_asked_again_with_growing_waits() -> None:
 
 
 async def test_a_source_that_keeps_failing_fails_the_window_and_the_others_go_on() -> None:
-    async with working(settings_of(max_attempts=3, max_concurrent_requests=1)) as bench:
-        bench.road.ask(ask("r", 0, 30))
+    async with working(
+        settings_of(max_attempts=3, max_concurrent_requests=1, window_bars=1)
+    ) as bench:
+        bench.road.ask(ask("r", 0, 3))
         bench.first.fail(*unavailable(1))
         bench.first.gate.clear()
         await bench.run(0.5)
@@ -47,15 +49,41 @@ async def test_a_source_that_keeps_failing_fails_the_window_and_the_others_go_on
         status = await bench.ends("r")
         assert status.state is RequestState.DONE
         bench.first.fail(*unavailable(9))
-        bench.road.ask(ask("lost", 30, 60))
+        bench.road.ask(ask("lost", 3, 6))
         status = await bench.ends("lost")
         assert (status.state, status.windows_failed, status.windows_done) == (
             RequestState.FAILED,
             3,
             0,
         )
-        assert failed(status) == [(30, 40, "source"), (40, 50, "source"), (50, 60, "source")]
+        assert failed(status) == [(3, 4, "source"), (4, 5, "source"), (5, 6, "source")]
         assert "not now" in status.message
+
+
+async def test_a_bar_that_its_source_cannot_give_fails_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with working(settings_of(max_attempts=2)) as bench:
+        fetch = bench.first.fetch
+
+        async def without_four(
+            start: int, end: int, *, node_id: str, interval: int
+        ) -> pd.DataFrame:
+            if start <= 4 * MINUTE < end:
+                raise SourceUnavailableError("first", "bar 4 is broken")
+            return await fetch(start, end, node_id=node_id, interval=interval)
+
+        monkeypatch.setattr(bench.first, "fetch", without_four)
+        bench.road.ask(ask("r", 0, 20))
+        status = await bench.ends("r", within_s=120)
+        assert failed(status) == [(4, 5, "source")]
+        assert sorted((c.start // MINUTE, c.end // MINUTE) for _, c in bench.road.chunks) == [
+            (0, 2),
+            (2, 3),
+            (3, 4),
+            (5, 10),
+            (10, 20),
+        ]
 
 
 async def test_a_final_error_of_the_source_fails_the_window_at_once() -> None:
@@ -97,11 +125,11 @@ async def test_a_rate_limited_source_does_not_hold_up_another() -> None:
 async def test_a_source_that_hangs_is_given_up_after_the_life_of_a_lease() -> None:
     async with working(settings_of(lease_ttl_ms=20_000, max_attempts=2)) as bench:
         bench.first.gate.clear()
-        bench.road.ask(ask("r", 0, 10))
+        bench.road.ask(ask("r", 0, 1))
         await bench.run(19)
         assert bench.first.waiting == 1
         status = await bench.ends("r", within_s=60)
-        assert failed(status) == [(0, 10, "source_timeout")]
+        assert failed(status) == [(0, 1, "source_timeout")]
         assert bench.first.waiting == 0
 
 
@@ -291,7 +319,7 @@ async def test_a_lease_lives_as_long_as_its_verdict_takes() -> None:
         ((place, chunk),) = bench.road.chunks
         bench.road.verdict(place, chunk, Verdict.NO_NEWS)
         assert (await bench.ends("r")).state is RequestState.DONE
-        assert LeaseEnd.EXPIRED not in bench.leases.state.ended.values()
+        assert LeaseEnd.EXPIRED not in {each.end for each in bench.leases.state.ended.values()}
 
 
 async def test_a_worker_that_slept_too_long_publishes_nothing_under_its_old_lease() -> None:

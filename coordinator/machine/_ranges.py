@@ -1,0 +1,56 @@
+"""Ascending, disjoint windows, changed at one place without looking at the others.
+
+`bars.window` works on any windows and sorts them; the machine's are in order, and may be many.
+"""
+
+from bisect import bisect_left, bisect_right
+from operator import attrgetter
+
+from bars.window import Window
+
+_START = attrgetter("start")
+_END = attrgetter("end")
+
+
+def overlaps(ranges: tuple[Window, ...], window: Window) -> bool:
+    """Return whether any of the ranges shares an open time with `window`."""
+    i = bisect_right(ranges, window.end - 1, key=_START)
+    return i > 0 and ranges[i - 1].end > window.start
+
+
+def inside(ranges: tuple[Window, ...], window: Window) -> tuple[Window, ...]:
+    """Return the parts of the ranges that lie inside `window`."""
+    first, end = _touched(ranges, window)
+    return tuple(
+        Window(max(each.start, window.start), min(each.end, window.end))
+        for each in ranges[first:end]
+    )
+
+
+def without(ranges: tuple[Window, ...], window: Window) -> tuple[Window, ...]:
+    """Return the ranges less what lies inside `window`."""
+    first, end = _touched(ranges, window)
+    if first == end:
+        return ranges
+    rest = []
+    if ranges[first].start < window.start:
+        rest.append(Window(ranges[first].start, window.start))
+    if ranges[end - 1].end > window.end:
+        rest.append(Window(window.end, ranges[end - 1].end))
+    return (*ranges[:first], *rest, *ranges[end:])
+
+
+def added(ranges: tuple[Window, ...], window: Window) -> tuple[Window, ...]:
+    """Return the ranges and `window`, those that touch it joined with it."""
+    first = bisect_left(ranges, window.start, key=_END)
+    end = bisect_right(ranges, window.end, key=_START)
+    if first < end:
+        start = min(ranges[first].start, window.start)
+        window = Window(start, max(ranges[end - 1].end, window.end))
+    return (*ranges[:first], window, *ranges[max(first, end) :])
+
+
+def _touched(ranges: tuple[Window, ...], window: Window) -> tuple[int, int]:
+    """Return where the ranges that share an open time with `window` begin and end."""
+    first = bisect_right(ranges, window.start, key=_END)
+    return first, max(first, bisect_left(ranges, window.end, key=_START))
