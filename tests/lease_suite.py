@@ -4,12 +4,13 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from bars.window import Window
 from coordinator.client import (
+    Brought,
     CommandRefusedError,
     HeldLease,
     LeaseClient,
@@ -268,3 +269,40 @@ class LeaseSuite(ABC):
             with pytest.raises(CommandRefusedError, match="priority") as refused:
                 await bench.client.submit_job(spec("job", 0, 10, priority=5_000))
             assert refused.value.code == "invalid"
+
+    async def test_a_part_that_is_done_is_nobodys_work_again(self) -> None:
+        async with self.bench() as bench:
+            await bench.client.submit_job(spec("job", 0, 10))
+            (lease,) = await bench.client.acquire("w", 1)
+            partly = await bench.client.progress(lease, (Window(0, 4),))
+            assert (partly.done, partly.left) == ((Window(0, 4),), (Window(4, 10),))
+            with pytest.raises(CommandRefusedError, match="done"):
+                await bench.client.progress(partly, (Window(8, 12),))
+            await bench.client.release(partly)
+            (rest,) = await bench.client.acquire("w", 1)
+            assert rest.window == Window(4, 10)
+            whole = await bench.client.progress(rest, (Window(4, 10),), Brought(chunk_offset=7))
+            assert whole.left == ()
+            with pytest.raises(LeaseLostError) as lost:
+                await bench.client.complete(rest)
+            assert lost.value.end is LeaseEnd.COMPLETED
+
+    async def test_what_a_holder_brought_counts_in_session_bars(self) -> None:
+        async with self.bench() as bench:
+            await bench.client.submit_job(replace(spec("job", 0, 20), session_bars=6))
+            (lease,) = await bench.client.acquire("w", 1)
+            await bench.client.complete(lease, Brought(chunk_offset=3, session_bars=2))
+            state = await bench.client.job("job")
+            assert state is not None
+            assert (state.bars, state.bars_done) == (6, 2)
+
+    async def test_a_source_that_is_asked_by_one_less_is_asked_by_another(self) -> None:
+        """Who has published waits for a verdict and no longer for the source."""
+        async with self.bench(MachineConfig(source_requests_max=1)) as bench:
+            await bench.client.submit_job(spec("job", 0, 20))
+            (lease,) = await bench.client.acquire("w", 1)
+            waiter = asyncio.create_task(bench.client.acquire("w", 1, wait_s=60))
+            await bench.waits()
+            await bench.client.renew(lease, published=True)
+            (second,) = await waiter
+            assert second.window == Window(10, 20)

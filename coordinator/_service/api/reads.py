@@ -50,15 +50,18 @@ class _Reads:
         return Answered(document=document)
 
 
-def whole_in(query: Mapping[str, str], name: str, low: int, high: int, default: int) -> int:
+def whole_in(
+    query: Mapping[str, str], name: str, low: int, high: int, default: int | None = None
+) -> int:
     """Return a whole number of a query.
 
     Raises:
-        InvalidValueError: It is none, or outside the bounds.
+        InvalidValueError: It is none, outside the bounds, or missing and has no default.
     """
     text = query.get(name)
-    if text is None:
+    if text is None and default is not None:
         return default
+    text = text or ""
     digits = text.removeprefix("-")
     good = digits.isascii() and digits.isdigit() and len(digits) <= len(str(INDEX_MAX))
     if not good or not low <= int(text) <= high:

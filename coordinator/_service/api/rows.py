@@ -7,11 +7,22 @@ from typing import Any, TypeAlias
 from bars.window import Window
 from coordinator._service.log import LogStatus
 from coordinator.machine import Lease, SeriesLane, State
+from coordinator.machine.state import LaneRule, Poisoned, Waiting
+from coordinator.machine.views import (
+    completion,
+    jobs_in_progress,
+    poisoned_in,
+    total,
+    window_token,
+)
 
 Row: TypeAlias = Mapping[str, Any]
 
 STALE_LIVES = 1
 """A lease that was renewed and did not move for so many lives is worth a look."""
+
+RANGES_SHOWN = 20
+"""Ranges told of one row."""
 
 
 def node(status: LogStatus) -> Row:
@@ -26,10 +37,17 @@ def summary(state: State) -> Row:
         "last_token": state.last_token,
         "sessions": len(state.sessions),
         "jobs": len(state.jobs),
-        "jobs_in_progress": sum(bool(job.todo) for job in state.jobs.values()),
+        "jobs_in_progress": jobs_in_progress(state),
         "lanes": len(state.lanes),
         "leases": len(state.leases),
+        "stale": sum(is_stale(state, lease) for lease in state.leases.values()),
         "waiting": sum(len(lane.waiting) for lane in state.lanes.values()),
+        "poisoned": len(state.poisoned),
+        "paused": sum(rule.paused for rule in state.rules.values()),
+        "source_pauses_ms": {
+            source: max(0, until_ms - state.clock_ms) for source, until_ms in state.pauses.items()
+        },
+        "completion_ratio": total(completion(state).values()).ratio,
     }
 
 
@@ -57,22 +75,40 @@ def jobs(state: State, query: Mapping[str, str]) -> Iterator[Row]:
                 "window": pair(job.spec.window),
                 "priority": job.spec.priority,
                 "refetch": job.spec.refetch,
-                "todo": len(job.todo),
-                "failed": [pair(window) for window in job.failed],
+                "bars": job.bars,
+                "bars_done": job.bars_done,
+                "todo": [pair(part) for part in job.todo[:RANGES_SHOWN]],
+                "failed": [pair(part) for part in job.failed[:RANGES_SHOWN]],
             }
 
 
 def lanes(state: State, query: Mapping[str, str]) -> Iterator[Row]:
-    """Yield the lanes that jobs want something of."""
-    for lane in state.lanes.values():
-        if matches(lane.target, query):
-            yield {
-                **lane_of(lane.target),
+    """Yield the lanes that jobs want something of, or that a person has ordered something of."""
+    complete = completion(state)
+    for key in sorted({*state.lanes, *state.rules}):
+        lane, rule = state.lanes.get(key), state.rules.get(key)
+        target = lane.target if lane else rule.target if rule else None
+        if target is None or not matches(target, query):
+            continue
+        row = {**lane_of(target), **rule_row(rule)}
+        if lane is not None:
+            row |= {
                 "jobs": len(lane.job_ids),
                 "leases": len(lane.tokens),
                 "waiting": len(lane.waiting),
-                "done": [pair(window) for window in lane.done[-20:]],
+                "watermark": lane.watermark,
+                "done": [pair(part) for part in lane.done[-RANGES_SHOWN:]],
+                "completion_ratio": complete[key].ratio,
             }
+        yield row
+
+
+def rule_row(rule: LaneRule | None) -> Row:
+    """Return what a person has ordered of a lane; version 0: nothing."""
+    if rule is None:
+        return {"version": 0, "policy": "any", "paused": False}
+    row = {"version": rule.version, "policy": rule.policy.value, "paused": rule.paused}
+    return row | {"reason": rule.reason}
 
 
 def leases(state: State, query: Mapping[str, str]) -> Iterator[Row]:
@@ -87,12 +123,69 @@ def waiting(state: State, query: Mapping[str, str]) -> Iterator[Row]:
     for lane in state.lanes.values():
         if matches(lane.target, query):
             for entry in lane.waiting:
-                yield {
-                    **lane_of(lane.target),
-                    "window": pair(entry.window),
-                    "attempts": entry.attempts,
-                    "due_in_ms": max(0, entry.not_before_ms - state.clock_ms),
-                }
+                yield waiting_row(state, lane.target, entry)
+
+
+def poisoned(state: State, query: Mapping[str, str]) -> Iterator[Row]:
+    """Yield the windows that were given up."""
+    for known in state.poisoned.values():
+        if matches(known.target, query):
+            yield poisoned_row(state, known)
+
+
+def window(state: State, target: SeriesLane, wanted: Window) -> Row:
+    """Return everything that stands in a window of a lane, and its version."""
+    lane = state.lanes.get(target.key)
+    held = [state.leases[token] for token in lane.tokens] if lane else []
+    return {
+        **lane_of(target),
+        "window": pair(wanted),
+        "token": window_token(state, target, wanted),
+        "rule": rule_row(state.rules.get(target.key)),
+        "leases": [lease_row(state, each) for each in held if each.window.intersect(wanted)],
+        "waiting": [
+            waiting_row(state, target, entry)
+            for entry in (lane.waiting if lane else ())
+            if entry.window.intersect(wanted)
+        ],
+        "poisoned": [poisoned_row(state, each) for each in poisoned_in(state, target, wanted)],
+        "done": [
+            pair(part)
+            for each in (lane.done if lane else ())
+            if (part := each.intersect(wanted)) is not None
+        ],
+        "jobs": [
+            job_id
+            for job_id in (lane.job_ids if lane else ())
+            if state.jobs[job_id].spec.window.intersect(wanted)
+        ],
+    }
+
+
+def waiting_row(state: State, target: SeriesLane, entry: Waiting) -> Row:
+    """Return a window that waits for another try."""
+    return {
+        **lane_of(target),
+        "window": pair(entry.window),
+        "token": entry.token,
+        "attempts": entry.attempts,
+        "due_in_ms": max(0, entry.not_before_ms - state.clock_ms),
+    }
+
+
+def poisoned_row(state: State, known: Poisoned) -> Row:
+    """Return a window that was given up."""
+    return {
+        **lane_of(known.target),
+        "window": pair(known.failure.window),
+        "token": known.token,
+        "attempts": known.failure.attempts,
+        "error_class": known.failure.error_class,
+        "message": known.failure.message,
+        "chunk_partition": known.failure.chunk_partition,
+        "chunk_offset": known.failure.chunk_offset,
+        "age_ms": state.clock_ms - known.given_up_ms,
+    }
 
 
 def is_stale(state: State, lease: Lease) -> bool:
@@ -107,7 +200,7 @@ def lease_row(state: State, lease: Lease) -> Row:
         "session_id": lease.session_id,
         **lane_of(lease.target),
         "window": pair(lease.window),
-        "done": [pair(window) for window in lease.done],
+        "done": [pair(part) for part in lease.done],
         "job_ids": list(lease.job_ids),
         "attempts": lease.attempts,
         "age_ms": state.clock_ms - lease.granted_ms,
@@ -135,6 +228,6 @@ def lane_of(target: SeriesLane) -> Row:
     }
 
 
-def pair(window: Window) -> list[int]:
+def pair(part: Window) -> list[int]:
     """Return a window as `[start, end)`."""
-    return [window.start, window.end]
+    return [part.start, part.end]

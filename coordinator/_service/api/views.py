@@ -4,13 +4,15 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import TypeAlias
 
+from bars.series import Series
+from bars.window import Window
 from coordinator._service.api import rows
 from coordinator._service.api.asked import Answered, Asked, Handler, Route
 from coordinator._service.api.auth import Role
 from coordinator._service.api.body import only
-from coordinator._service.api.reads import whole_in
+from coordinator._service.api.reads import INDEX_MAX, whole_in
 from coordinator._service.api.service import Service
-from coordinator.machine import State
+from coordinator.machine import SeriesLane, State
 
 Rows: TypeAlias = Callable[[State, Mapping[str, str]], Iterator[rows.Row]]
 
@@ -22,11 +24,13 @@ VIEWS: Mapping[str, Rows] = {
     "lanes": rows.lanes,
     "leases": rows.leases,
     "waiting": rows.waiting,
+    "poisoned": rows.poisoned,
 }
 
 
 def routes(service: Service) -> Iterator[Route]:
     """Yield the routes."""
+    yield Route(method="GET", path="/v1/state/window", role=Role.READER, handler=_window(service))
     yield Route(method="GET", path="/v1/state", role=Role.READER, handler=_summary(service))
     for name, view in VIEWS.items():
         path = f"/v1/state/{name}"
@@ -48,6 +52,24 @@ def _summary(service: Service) -> Handler:
         return Answered(document=document)
 
     return summary
+
+
+def _window(service: Service) -> Handler:
+    async def window(asked: Asked) -> Answered:
+        """Tell everything that stands in a window of a lane."""
+        names = ("node", "interval", "lane", "start", "end")
+        only(asked.query, "read", *names, where="query")
+        interval, start, end = (
+            whole_in(asked.query, name, -INDEX_MAX, INDEX_MAX)
+            for name in ("interval", "start", "end")
+        )
+        series = Series(asked.query.get("node", ""), interval)
+        target = SeriesLane(series, asked.query.get("lane", ""))
+        wanted = Window(start, end)
+        seen = await service.read(asked)
+        return Answered(document={**seen.place, **rows.window(seen.state, target, wanted)})
+
+    return window
 
 
 def _paged(service: Service, view: Rows) -> Handler:

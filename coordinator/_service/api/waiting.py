@@ -109,10 +109,11 @@ class WaitingRoom:
         self._stir.set()
 
     def _note(self) -> None:
-        """Take note of an entry; only one that moves jobs or windows can make a grant possible."""
+        """Take note of an entry; most change nothing that could make a grant possible."""
         state, before = self._log.state(), self._seen
         self._seen, self._seen_s = state, self._clock.monotonic()
-        if state.lanes is not before.lanes or state.jobs is not before.jobs:
+        parts = zip(_decisive(state), _decisive(before), strict=True)
+        if any(now is not then for now, then in parts):
             self._stir.set()
 
     def _look(self) -> float:
@@ -153,3 +154,12 @@ class WaitingRoom:
         self._waiters.remove(waiter)
         self._promise(waiter)
         waiter.turn.set()
+
+
+def _decisive(state: State) -> tuple[object, ...]:
+    """Return the parts of a state that decide whether a window can be granted.
+
+    States share what is equal, so a part that is another object has changed.
+    """
+    index = state.index
+    return (state.lanes, state.jobs, state.rules, state.pauses, index.asking, state.sessions)
