@@ -47,7 +47,10 @@ class Service:
 
 @asynccontextmanager
 async def serving(
-    nodes: int = 1, config: MachineConfig | None = None, options: ApiOptions | None = None
+    nodes: int = 1,
+    config: MachineConfig | None = None,
+    options: ApiOptions | None = None,
+    label_nodes: Sequence[str] = (),
 ) -> AsyncGenerator[Service]:
     """Serve a cluster in memory on free ports of the loopback."""
     clock = ManualClock()
@@ -58,7 +61,8 @@ async def serving(
     served = []
     async with AsyncExitStack() as stack:
         for name in names:
-            log, metrics = cluster[name], ServiceMetrics()
+            log, metrics = cluster[name], ServiceMetrics(label_nodes)
+            stack.callback(metrics.observe(log))
             api = await stack.enter_async_context(serve_api(log, options, metrics))
             cluster.rename(name, f"{scheme}://127.0.0.1:{api.port}")
             served.append(Node(log=log, api=api, metrics=metrics))

@@ -68,7 +68,7 @@ async def serve_api(
     service = Service(log, options.clock, options.rng, options.limits)
     async with httpx.AsyncClient(verify=options.trust, trust_env=False) as http:
         routes = [
-            *changes.routes(service),
+            *changes.routes(service, metrics.on_grant),
             *reads.routes(service),
             *views.routes(service),
             *admin.routes(service),

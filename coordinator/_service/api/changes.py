@@ -1,6 +1,6 @@
 """The routes that change something: a body becomes a command, its reply the answer."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from coordinator._service.api.asked import Answered, Asked, Handler, Route
@@ -32,14 +32,19 @@ PLAIN = (
 """Path, who may, and the command whose fields the body has."""
 
 
-def routes(service: Service) -> Iterator[Route]:
-    """Yield the routes."""
+def routes(service: Service, on_grant: Callable[[float], None]) -> Iterator[Route]:
+    """Yield the routes.
+
+    Args:
+        service: The node's.
+        on_grant: Told how long the log took for an acquire that was granted something.
+    """
     for path, role, op in PLAIN:
         yield Route(
             method="POST", path=path, role=role, handler=_plain(service, op), needs_key=True
         )
     for path, handler in (
-        ("/v1/leases:acquire", _acquire(service)),
+        ("/v1/leases:acquire", _acquire(service, on_grant)),
         ("/v1/leases:fail", _fail(service)),
     ):
         yield Route(method="POST", path=path, role=Role.WORKER, handler=handler, needs_key=True)
@@ -52,7 +57,7 @@ def _plain(service: Service, op: str) -> Handler:
     return change
 
 
-def _acquire(service: Service) -> Handler:
+def _acquire(service: Service, on_grant: Callable[[float], None]) -> Handler:
     async def acquire(asked: Asked) -> Answered:
         """Take windows; `wait_s` says how long to wait for the first.
 
@@ -65,8 +70,11 @@ def _acquire(service: Service) -> Handler:
         command = command_of("acquire", replace(asked, body=rest))
         assert isinstance(command, Acquire)  # noqa: S101  # that is what the op says
         async with service.room.turn(command.session_id, max(command.limit, 1), wait_s):
-            waited_s = service.clock.monotonic() - began_s
+            asked_s = service.clock.monotonic()
             answer = await service.propose(command, request_id(asked, command))
+        waited_s = asked_s - began_s
+        if answer.reply.leases:
+            on_grant(service.clock.monotonic() - asked_s)
         return told(answer, waited_ms=int(waited_s * 1_000))
 
     return acquire

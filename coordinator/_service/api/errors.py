@@ -81,6 +81,8 @@ def _of_log(error: LogError) -> Refusal | None:
             return _refusal(504, "unknown_outcome", error)
         case StoppedLogError():
             return _refusal(503, "stopped", error, headers=later)
+        case LogError(retriable=False):
+            return _refusal(413, "too_large", error)
         case _:
             return None
 
