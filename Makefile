@@ -8,7 +8,7 @@ BIN := .venv/bin
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("seamless needs Python 3.11 or later")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt --group dev -e '.[streams,coordinator,local,demo]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt --group dev -e '.[streams,local,demo,coordinator]'
 	touch .venv
 
 check: .venv

@@ -1,233 +1,132 @@
 """The machine against a model, under every order of commands that Hypothesis thinks of."""
 
-import itertools
-from dataclasses import dataclass, field
-
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import invariant, precondition, rule
 
-from bars.series import Series
-from bars.window import Grid, Window
+from bars.window import Window
 from coordinator.machine import (
     Acquire,
     AnyCommand,
-    CancelJob,
-    CloseSession,
+    BumpEpoch,
     Code,
     Complete,
-    Fail,
-    JobSpec,
-    KeepSession,
-    Lease,
-    LeaseEnded,
-    LeaseGranted,
-    MachineConfig,
+    ForceComplete,
+    LeaseEnd,
     OpenSession,
+    PauseLane,
+    Policy,
     QueryJob,
-    Release,
-    Renew,
-    Reply,
+    Requeue,
+    ResumeLane,
+    Resync,
+    Revoke,
     SeriesLane,
-    State,
-    SubmitJob,
+    SetPolicy,
     Tick,
-    WindowDone,
-    WindowFailed,
+    Unpoison,
     apply,
-    initial,
+    epoch_of,
 )
+from coordinator.machine._apply import indexed
+from coordinator.machine.views import completion, poisoned_in, total, window_token
+from tests.property.machine_holders import CONFIG, SLOTS, WINDOW_BARS, Holders, targets, windows
+from tests.property.machine_model import slots_of
 
-CONFIG = MachineConfig(
-    lease_ttl_ms=1_000,
-    max_attempts=3,
-    retry_backoff_ms=100,
-    retry_cap_ms=400,
-    live_windows_max=4,
-    grant_max=6,
-    ended_max=5,
-    ageing_ms=3_000,
-)
-SLOTS = 60
-WINDOW_BARS = 8
-SESSIONS = ("a", "b")
-TARGETS = tuple(
-    SeriesLane(Series(node, 1), lane)
-    for node, lane in (("x", "bf:p"), ("x", "bf:q"), ("y", "bf:p"))
-)
-
-edges = st.tuples(st.integers(0, SLOTS), st.integers(0, SLOTS)).filter(lambda e: e[0] < e[1])
-ranges = st.lists(edges, max_size=4)
+WHOLE = Window(0, SLOTS)
 
 
-def slots_of(*windows: Window) -> set[int]:
-    return {ts for window in windows for ts in range(window.start, window.end)}
+class Coordinator(Holders):
+    """Jobs come and go, holders are clumsy, people meddle; the model follows the events."""
 
-
-@dataclass
-class Wanted:
-    """What the model knows of a job: the slots it still wants, and which fetches count."""
-
-    target: SeriesLane
-    slots: set[int]
-    since: int = 0
-    failed: set[int] = field(default_factory=set)
-
-
-class Coordinator(RuleBasedStateMachine):
-    """Jobs come and go, holders are clumsy, time passes; the model follows the events."""
-
-    @initialize()
-    def begin(self) -> None:
-        self.state: State = initial(3, CONFIG)
-        self.numbers = itertools.count()
-        self.last_token = self.state.last_token
-        self.live: dict[int, Lease] = {}
-        self.ended: list[Lease] = []
-        self.wanted: dict[str, Wanted] = {}
-        for session in SESSIONS:
-            self.open(session)
-
-    def do(self, command: AnyCommand) -> Reply:
+    def order(self, command: AnyCommand, *, stands: bool) -> Code:
+        """Do what a person orders; what does not expect what stands changes nothing."""
         before = self.state
-        applied = apply(before, command)
-        assert applied == apply(before, command), "a function of state and command"
-        self.state = applied.state
-        for event in applied.events:
-            if isinstance(event, LeaseGranted):
-                self._granted(event.lease)
-            elif isinstance(event, LeaseEnded):
-                self.ended.append(self.live.pop(event.lease.token))
-            elif isinstance(event, WindowDone):
-                self._settled(event.target, event.window, event.token, failed=False)
-            elif isinstance(event, WindowFailed):
-                self._settled(event.target, event.failure.window, event.token, failed=True)
-        return applied.reply
-
-    def _granted(self, lease: Lease) -> None:
-        assert lease.token > self.last_token, "tokens only grow"
-        self.last_token = lease.token
-        slots = slots_of(lease.window)
-        assert lease.window.start // WINDOW_BARS == (lease.window.end - 1) // WINDOW_BARS
-        for other in self.live.values():
-            assert other.target != lease.target or not slots & slots_of(other.window)
-        takers = {
-            job_id
-            for job_id, job in self.wanted.items()
-            if job.target == lease.target and job.slots & slots
-        }
-        assert set(lease.job_ids) == takers
-        assert slots <= set().union(*(self.wanted[job_id].slots for job_id in takers)), (
-            "nothing is fetched that no job wants: no bar twice"
-        )
-        self.live[lease.token] = lease
-
-    def _settled(self, target: SeriesLane, window: Window, token: int, *, failed: bool) -> None:
-        for job in self.wanted.values():
-            if job.target == target and token > job.since:
-                if failed:
-                    job.failed |= job.slots & slots_of(window)
-                job.slots -= slots_of(window)
-
-    @rule(session=st.sampled_from(SESSIONS))
-    def open(self, session: str) -> None:
-        self.do(OpenSession(session_id=session, ttl_ms=2_000))
-
-    @rule(session=st.sampled_from(SESSIONS))
-    def keep(self, session: str) -> None:
-        known = session in self.state.sessions
-        reply = self.do(KeepSession(session_id=session))
-        assert reply.code is (Code.OK if known else Code.UNKNOWN_SESSION)
-
-    @rule(session=st.sampled_from(SESSIONS))
-    def close(self, session: str) -> None:
-        self.do(CloseSession(session_id=session))
-        assert not [lease for lease in self.live.values() if lease.session_id == session]
-
-    @rule(
-        where=st.sampled_from(TARGETS),
-        parts=ranges,
-        priority=st.integers(-2, 2),
-        refetch=st.booleans(),
-    )
-    def submit(
-        self, where: SeriesLane, parts: list[tuple[int, int]], priority: int, refetch: bool
-    ) -> None:
-        job_id = f"job{next(self.numbers)}"
-        reply = self.do(
-            SubmitJob(
-                spec=JobSpec(
-                    job_id=job_id,
-                    target=where,
-                    window=Window(0, SLOTS),
-                    missing=tuple(Window(*part) for part in parts),
-                    grid=Grid(1),
-                    window_bars=WINDOW_BARS,
-                    priority=priority,
-                    refetch=refetch,
-                )
-            )
-        )
-        assert reply.job is not None
-        asked, todo = slots_of(*(Window(*part) for part in parts)), slots_of(*reply.job.todo)
-        assert todo == asked if refetch else todo <= asked
-        self.wanted[job_id] = Wanted(where, todo, self.last_token if refetch else 0)
-
-    @precondition(lambda self: self.wanted)
-    @rule(data=st.data())
-    def cancel(self, data: st.DataObject) -> None:
-        job_id = data.draw(st.sampled_from(sorted(self.wanted)))
-        del self.wanted[job_id]
-        assert self.do(CancelJob(job_id=job_id)).code is Code.OK
-
-    @rule(session=st.sampled_from(SESSIONS), limit=st.integers(1, 8))
-    def acquire(self, session: str, limit: int) -> None:
-        known = session in self.state.sessions
-        reply = self.do(Acquire(session_id=session, limit=limit))
-        assert reply.code is (Code.OK if known else Code.UNKNOWN_SESSION)
+        reply = self.do(command)
+        if not stands:
+            assert reply.code is Code.CONFLICT
+            assert self.state == before
+        return reply.code
 
     @precondition(lambda self: self.live)
-    @rule(
-        data=st.data(),
-        what=st.sampled_from(["complete", "fail", "limited", "permanent", "release", "renew"]),
-    )
-    def holder(self, data: st.DataObject, what: str) -> None:
+    @rule(data=st.data(), known=st.booleans())
+    def revoke(self, data: st.DataObject, known: bool) -> None:
         lease = self.live[data.draw(st.sampled_from(sorted(self.live)))]
-        self._act(lease, what)
+        window = lease.window if known else Window(lease.window.start, lease.window.end + 1)
+        self.order(Revoke(token=lease.token, window=window, reason="x"), stands=known)
+        assert (lease.token in self.live) != known
 
-    @precondition(lambda self: self.ended)
+    @rule(where=targets, window=windows, known=st.booleans())
+    def requeue(self, where: SeriesLane, window: Window, known: bool) -> None:
+        token = window_token(self.state, where, window) + (not known)
+        self.order(Requeue(target=where, window=window, token=token, reason="x"), stands=known)
+
+    @rule(where=targets, window=windows, known=st.booleans())
+    def unpoison(self, where: SeriesLane, window: Window, known: bool) -> None:
+        token = window_token(self.state, where, window) + (not known)
+        command = Unpoison(target=where, window=window, token=token, reason="x")
+        if self.order(command, stands=known) is not Code.OK:
+            return
+        assert not poisoned_in(self.state, where, window)
+        for job in self._jobs(where):
+            job.slots |= job.failed & slots_of(window)
+            job.failed -= slots_of(window)
+
+    @rule(where=targets, window=windows, known=st.booleans())
+    def force_complete(self, where: SeriesLane, window: Window, known: bool) -> None:
+        command = ForceComplete(
+            target=where,
+            window=window,
+            token=window_token(self.state, where, window) + (not known),
+            evidence="seen",
+            reason="x",
+        )
+        if self.order(command, stands=known) is not Code.OK:
+            return
+        if where.key in self.state.lanes:
+            self.lanes[where].forced |= slots_of(window)
+        for lease in self.live.values():
+            assert lease.target != where or not lease.window.intersect(window)
+
     @rule(
-        data=st.data(),
-        what=st.sampled_from(["complete", "fail", "permanent", "release", "renew"]),
+        where=targets,
+        covered=st.lists(windows, max_size=3),
+        judged=st.one_of(st.just(2**40), st.integers(-1, 40)),
     )
-    def late_holder(self, data: st.DataObject, what: str) -> None:
-        lease = data.draw(st.sampled_from(self.ended))
-        before = self.state
-        reply = self._act(lease, what)
-        assert reply.code in {Code.LATE, Code.UNKNOWN_TOKEN}
-        assert self.state == before, "answered, not obeyed"
+    def resync(self, where: SeriesLane, covered: list[Window], judged: int) -> None:
+        lane = self.lanes.get(where)
+        before = dict(lane.offsets) if lane else {}
+        command = Resync(target=where, covered=tuple(covered), judged=judged)
+        assert self.do(command).code is Code.OK
+        undone = set(before) - set(lane.offsets if lane else ())
+        spared = slots_of(*covered) | (lane.forced if lane else set())
+        assert not undone & spared
+        assert all(before[ts] < judged for ts in undone), "its chunk has been judged"
+        if judged == 2**40:
+            assert undone == set(before) - spared
 
-    def _act(self, lease: Lease, what: str) -> Reply:
-        session, token = lease.session_id, lease.token
-        commands: dict[str, AnyCommand] = {
-            "complete": Complete(session_id=session, token=token),
-            "fail": Fail(session_id=session, token=token, error_class="x", chance_ppm=500_000),
-            "limited": Fail(
-                session_id=session,
-                token=token,
-                error_class="x",
-                rate_limited=True,
-                retry_after_ms=700,
-            ),
-            "permanent": Fail(session_id=session, token=token, error_class="x", retriable=False),
-            "release": Release(session_id=session, token=token),
-            "renew": Renew(session_id=session, token=token),
-        }
-        return self.do(commands[what])
+    @rule(where=targets, known=st.booleans(), what=st.sampled_from([*Policy, "pause", "resume"]))
+    def lane_rule(self, where: SeriesLane, known: bool, what: str) -> None:
+        rule = self.state.rules.get(where.key)
+        version = (rule.version if rule else 0) + (not known)
+        command: AnyCommand
+        if what == "pause":
+            command = PauseLane(target=where, version=version, reason="x")
+        elif what == "resume":
+            command = ResumeLane(target=where, version=version, reason="x")
+        else:
+            policy = Policy(what)
+            command = SetPolicy(target=where, version=version, policy=policy, reason="x")
+        self.order(command, stands=known)
 
-    @rule(elapsed_ms=st.sampled_from([-5, 0, 99, 100, 999, 1_000, 2_500]))
-    def time_passes(self, elapsed_ms: int) -> None:
-        self.do(Tick(elapsed_ms=elapsed_ms))
+    @rule(more=st.integers(1, 3), known=st.booleans())
+    def bump_epoch(self, more: int, known: bool) -> None:
+        epoch = self.state.epoch
+        expected = epoch if known else epoch + 1
+        self.order(BumpEpoch(epoch=epoch + more, expected=expected, reason="x"), stands=known)
+        if known:
+            assert not self.live
+            assert epoch_of(self.state.last_token) == epoch + more
 
     @invariant()
     def the_machine_knows_what_the_model_knows(self) -> None:
@@ -239,11 +138,14 @@ class Coordinator(RuleBasedStateMachine):
             assert told is not None
             assert slots_of(*told.todo) == job.slots
             assert slots_of(*told.failed) == job.failed
+            assert 0 <= told.bars_done <= told.bars
         assert dict(self.state.leases).keys() == self.live.keys()
+        for target, lane in self.lanes.items():
+            assert slots_of(*self.state.lanes[target.key].done) == set(lane.offsets)
 
     @invariant()
     def live_windows_are_disjoint_wanted_and_few(self) -> None:
-        if not hasattr(self, "state"):
+        if not hasattr(self, "wanted"):
             return
         for lane in self.state.lanes.values():
             assert lane.job_ids, "a lane without jobs is forgotten"
@@ -251,14 +153,32 @@ class Coordinator(RuleBasedStateMachine):
             live += [self.state.leases[token].window for token in lane.tokens]
             slots = [ts for window in live for ts in slots_of(window)]
             assert len(slots) == len(set(slots))
-            # A retry that was cut into pieces may pass the limit by the pieces of its window.
-            assert len(live) <= CONFIG.live_windows_max + WINDOW_BARS
+            # A window that was cut into pieces may pass the limit by the pieces.
+            assert len(live) <= CONFIG.live_windows_max * WINDOW_BARS
         assert len(self.state.ended) <= CONFIG.ended_max
+        assert len(self.state.poisoned) <= CONFIG.poisoned_max
+
+    @invariant()
+    def the_index_follows_from_the_facts(self) -> None:
+        if hasattr(self, "wanted"):
+            assert self.state.index == indexed(self.state).index
+
+    @invariant()
+    def watermarks_only_move_forward(self) -> None:
+        if not hasattr(self, "wanted"):
+            return
+        marks = {key: lane.watermark for key, lane in self.state.lanes.items()}
+        for key, mark in getattr(self, "marks", {}).items():
+            now = marks.get(key)
+            assert mark is None or now is None or now >= mark
+        self.marks = marks
 
     def teardown(self) -> None:
         """Whatever happened: one patient worker ends every job."""
-        if not hasattr(self, "state"):
+        if not hasattr(self, "wanted"):
             return
+        for known in tuple(self.state.rules.values()):
+            self.do(ResumeLane(target=known.target, version=known.version, reason="the end"))
         self.do(OpenSession(session_id="patient", ttl_ms=3_600_000))
         for _ in range(SLOTS * len(self.wanted) + 50):
             reply = self.do(Acquire(session_id="patient", limit=6))
@@ -268,6 +188,10 @@ class Coordinator(RuleBasedStateMachine):
                 break
             self.do(Tick(elapsed_ms=0 if reply.leases else (reply.wait_ms or 1_000)))
         assert all(not job.slots for job in self.wanted.values())
+        if not any(job.failed for job in self.wanted.values()):
+            assert total(completion(self.state).values()).ratio == 1.0
+        ends = {each.end for each in self.state.ended.values()}
+        assert ends <= set(LeaseEnd)
 
 
 TestCoordinator = Coordinator.TestCase

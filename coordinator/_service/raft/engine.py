@@ -1,0 +1,386 @@
+"""One node, turn by turn: commands become entries, entries become results. No thread, no loop.
+
+Whoever turns it (a thread of the process, a simulation) calls `turn`. A command becomes an entry
+in the same moment in which it is appended, so the term and the time in the entry are those of its
+place in the log; nothing is queued in between and nothing is passed on to another node.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from pysyncobj import FAIL_REASON, SyncObjConf
+from pysyncobj.node import Node
+from pysyncobj.poller import Poller
+from pysyncobj.transport import Transport
+
+from coordinator._service.log import (
+    LogError,
+    LogStatus,
+    NotLeaderError,
+    StoppedLogError,
+    UnknownOutcomeError,
+)
+from coordinator._service.raft import compat, folder, snapshot
+from coordinator._service.raft.core import Core, Parts
+from coordinator._service.raft.files import Files
+from coordinator._service.raft.journal import Journal
+from coordinator._service.raft.pace import TICK_MS, Elapsed, SlowDisk
+from coordinator._service.raft.settings import RaftSettings
+from coordinator._service.raft.snapshot import Snapshot
+from coordinator._service.raft.store import SnapshotStore, Spawn, inline
+from coordinator._service.raft.unpickler import Refusals
+from coordinator.machine import AnyCommand, Tick
+from coordinator.machine.replica import Replica
+from coordinator.machine.wire import Entry, encode_entry
+
+BATCH_MAX: Final = 256
+"""Commands appended in one turn: what waits behind them waits for one disk access more."""
+
+ENTRY_BYTES_MAX: Final = 2**18
+"""The longest entry; the API takes no longer bodies."""
+
+SEND_BYTES: Final = 2**19
+"""Entries sent in one message, some more. Above `ENTRY_BYTES_MAX`: PySyncObj's way of cutting a
+longer entry into parts loses the last one."""
+
+JOURNAL_BYTES_MAX: Final = 64 * 2**20
+"""A journal of that size gives way to a snapshot, however few entries it has."""
+
+HAND_OVER_S: Final = 1.0
+"""How long commands wait for another node to take the lead."""
+
+_LEADER: Final = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """A command that has become part of the state."""
+
+    reply: bytes
+    """What the machine said."""
+
+    index: int
+    """Its place in the log."""
+
+    term: int
+    """Term of the leader that appended it."""
+
+    clock_ms: int
+    """The replicated clock after it."""
+
+
+Outcome: TypeAlias = Applied | LogError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A command on its way."""
+
+    command: AnyCommand
+    request_id: str
+    done: Callable[[Outcome], None]
+    """Told once how it ended, in the turning thread; must not raise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """The world that a node lives in."""
+
+    files: Files
+    """Its folder."""
+
+    transport: type[Transport]
+    """How it speaks with the others."""
+
+    node: Callable[[str], Node]
+    """Returns what PySyncObj calls the node with an address."""
+
+    poller: Poller
+    """What it waits with."""
+
+    wake: Callable[[], None]
+    """Ends that wait; callable from any thread."""
+
+    monotonic: Callable[[], float]
+    """Returns seconds that never go back."""
+
+    secret: bytes | None = None
+    """What the nodes know each other by; None: the transport knows by itself."""
+
+    spawn: Spawn = inline
+    """Has a snapshot written down."""
+
+
+class Engine:
+    """One node of the cluster. For one thread."""
+
+    def __init__(self, settings: RaftSettings, replica: Replica, outside: Outside) -> None:
+        """Open the node's files and begin where they end.
+
+        Raises:
+            LogError: The files are damaged.
+            OSError: The disk failed.
+        """
+        compat.install()
+        self.settings = settings
+        self.replica = replica
+        self.refusals = Refusals()
+        self.queue: deque[Proposal] = deque()
+        """What is to be proposed; others may append to it, this thread takes out."""
+
+        self.before_wait: Callable[[], None] = _nothing
+        """Called in every turn when there may be results, before peers are waited for."""
+
+        self._outside = outside
+        self._waiting: dict[int, Proposal] = {}
+        self._elapsed = Elapsed()
+        self._slow_disk = SlowDisk()
+        self._fresh = False
+        self._hand_over_until = 0.0
+        self._leader: tuple[str | None, int] = (None, 0)
+        self._leader_changes = 0
+        self._failure: str | None = None
+        self.journal = Journal(outside.files, settings.node_id, outside.monotonic)
+        kept = self.journal.snapshot
+        if kept is not None:
+            replica.restore(kept.state)
+        self.digest = (1 if kept is None else kept.index, replica.digest())
+        """A raft index and the digest of the state at that index."""
+
+        store = SnapshotStore(outside.files, kept, self.refusals, replica.capture)
+        store.spawn = outside.spawn
+        members = {m.node_id: outside.node(m.address) for m in settings.members}
+        me = members.pop(settings.node_id)
+        parts = Parts(
+            journal=self.journal,
+            store=store,
+            refusals=self.refusals,
+            monotonic=outside.monotonic,
+            transport=outside.transport,
+            conf=_conf(settings, outside, self.journal, self._state_changed),
+        )
+        self.core = Core(me, tuple(members.values()), parts, self)
+        # A stagger: nodes that compact at the same entry are all slow at the same time.
+        steps = settings.compact_entries // (2 * len(settings.members))
+        self._compact_at = settings.compact_entries + settings.place * steps
+        self.status = self._look()
+
+    @property
+    def failure(self) -> str | None:
+        """Why the node has stopped; None: it has not."""
+        return self._failure
+
+    @property
+    def pending(self) -> int:
+        """Commands whose outcome is not known yet."""
+        return len(self.queue) + len(self._waiting)
+
+    def turn(self, wait_s: float) -> None:
+        """Do what is due, then wait for peers for so long.
+
+        Raises:
+            StoppedLogError: The node has stopped; it will not do anything any more.
+        """
+        if self._failure is not None:
+            raise StoppedLogError(self._failure)
+        try:
+            # A leader counts itself among those who hold an entry: now it does.
+            self.journal.sync()
+            self.core.doTick(wait_s)
+        except StoppedLogError as error:
+            self.stop(error.reason)
+            raise
+        except BaseException as error:
+            self.stop(f"{type(error).__name__}: {error}")
+            raise
+        self.status = self._look()
+        self._care()
+
+    def stop(self, reason: str) -> None:
+        """Take part no more; those who wait are told."""
+        if self._failure is not None:
+            return
+        self._failure = reason
+        while self.queue:
+            self.queue.popleft().done(StoppedLogError(reason))
+        self._lose_waiting(f"this node has stopped: {reason}")
+        self.core.destroy()
+
+    def hand_over(self) -> None:
+        """Ask the node that is furthest to lead; commands wait for it a little."""
+        self._hand_over_until = self._outside.monotonic() + HAND_OVER_S
+
+    def document(self) -> bytes:
+        """Return the state of this node as a snapshot's bytes."""
+        place = self.core.raftLastApplied - self.journal.first_index
+        before = self.journal[place - 1] if place else (folder.FIRST_ENTRY[0], 0, 0)
+        state = self.replica.snapshot()
+        return snapshot.encode(Snapshot(previous=before, last=self.journal[place], state=state))
+
+    # What the core calls.
+
+    def apply(self, index: int, entry: bytes) -> Applied:
+        """Apply an entry."""
+        reply = self.replica.apply(entry)
+        if index % self.settings.digest_every == 0:
+            self.digest = (index, self.replica.digest())
+        clock_ms = self.replica.state.clock_ms
+        return Applied(reply=reply, index=index, term=self.replica.term, clock_ms=clock_ms)
+
+    def restore(self, state: bytes) -> None:
+        """Become what a snapshot says."""
+        self.replica.restore(state)
+
+    def propose(self) -> None:
+        """Append what waits, if this node leads and can be heard."""
+        now = self._outside.monotonic()
+        if not (self.core._isLeader() and self.core.hasQuorum):  # noqa: SLF001 - its only name
+            self._turn_away()
+        elif now >= self._hand_over_until:
+            self._append_waiting(now)
+        self.before_wait()
+
+    def _append_waiting(self, now: float) -> None:
+        first = self.journal.last_index
+        if self._fresh:
+            # The term's first entry, so that nothing of an earlier leader counts behind it.
+            self._fresh = False
+            self._append(Tick(), "", now, None)
+        for _ in range(min(len(self.queue), BATCH_MAX)):
+            proposal = self.queue.popleft()
+            self._append(proposal.command, proposal.request_id, now, proposal)
+        if self._elapsed.so_far(now) >= TICK_MS and self._time_matters():
+            self._append(Tick(), "", now, None)
+        if self.journal.last_index > first:
+            self.core.send_entries()
+            if len(self.settings.members) == 1:
+                # Nobody's answer will end the wait.
+                self._outside.wake()
+
+    def _append(
+        self, command: AnyCommand, request_id: str, now: float, proposal: Proposal | None
+    ) -> None:
+        entry = Entry(
+            term=self.core.raftCurrentTerm,
+            elapsed_ms=self._elapsed.take(now),
+            request_id=request_id,
+            command=command,
+        )
+        index = self.core.append(encode_entry(entry), self._told(self.journal.last_index + 1))
+        if proposal is not None:
+            self._waiting[index] = proposal
+
+    def _told(self, index: int) -> Callable[[Applied | None, int], None]:
+        def told(applied: Applied | None, reason: int) -> None:
+            proposal = self._waiting.pop(index, None)
+            if proposal is None:
+                return
+            if reason == FAIL_REASON.SUCCESS and applied is not None:
+                proposal.done(applied)
+            else:
+                # Another leader's entry was applied in its place: it never will be.
+                proposal.done(NotLeaderError(self.status.leader_url))
+
+        return told
+
+    def _time_matters(self) -> bool:
+        state = self.replica.state
+        return bool(state.sessions or state.leases or state.jobs)
+
+    def _turn_away(self) -> None:
+        if not self.queue:
+            return
+        leader = self.core._getLeader()  # noqa: SLF001 - its only name
+        leads = self.core._isLeader()  # noqa: SLF001
+        url = None if leader is None or leads else self.settings.url_of(leader.id)
+        while self.queue:
+            self.queue.popleft().done(NotLeaderError(url))
+
+    def _state_changed(self, before: int, after: int) -> None:
+        if after == _LEADER:
+            self._fresh = True
+            self._hand_over_until = 0.0
+            self._elapsed.begin(self._outside.monotonic())
+        elif before == _LEADER:
+            self._lose_waiting("this node leads no more")
+
+    def _lose_waiting(self, reason: str) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for proposal in waiting.values():
+            proposal.done(UnknownOutcomeError(proposal.request_id, reason))
+
+    def _care(self) -> None:
+        """Do what keeps the node fit: compact its log, leave the lead to a faster disk."""
+        now = self._outside.monotonic()
+        entries = self.journal.last_index - self.journal.first_index
+        if entries >= self._compact_at or self.journal.size_bytes >= JOURNAL_BYTES_MAX:
+            self.core.forceLogCompaction()
+        slow = self._slow_disk.should_hand_over(self.journal.syncs, self.journal.sync_s, now)
+        if not self.status.is_leader:
+            return
+        if slow and len(self.settings.members) > 1:
+            self.hand_over()
+        if now < self._hand_over_until:
+            self.core.transferLeadership()
+
+    def _look(self) -> LogStatus:
+        core = self.core
+        leader = core._getLeader()  # noqa: SLF001
+        address = None if leader is None else leader.id
+        seen = (address, core.raftCurrentTerm)
+        if address is not None and seen != self._leader:
+            self._leader = seen
+            self._leader_changes += 1
+        quorum = core.hasQuorum
+        return LogStatus(
+            node_id=self.settings.node_id,
+            leader_url=self.settings.url_of(address),
+            is_leader=core._isLeader() and quorum,  # noqa: SLF001
+            has_quorum=quorum,
+            term=core.raftCurrentTerm,
+            commit_index=core.raftCommitIndex,
+            applied_index=core.raftLastApplied,
+            log_bytes=self.journal.size_bytes,
+            leader_changes=self._leader_changes,
+            peers=tuple(member.url for member in self.settings.members),
+        )
+
+
+def _conf(
+    settings: RaftSettings,
+    outside: Outside,
+    journal: Journal,
+    changed: Callable[[int, int], None],
+) -> SyncObjConf:
+    low, high = settings.election_s
+    never = 10**9
+    return SyncObjConf(
+        password=outside.secret,
+        autoTick=False,
+        pollerType=outside.poller,
+        bindAddress=settings.bind,
+        maxBindRetries=1,
+        dnsFailCacheTime=1.0,
+        appendEntriesUseBatch=False,
+        appendEntriesBatchSizeBytes=SEND_BYTES,
+        appendEntriesPeriod=settings.heartbeat_s,
+        raftMinTimeout=low,
+        raftMaxTimeout=high,
+        leaderFallbackTimeout=settings.fallback_s,
+        connectionRetryTime=settings.reconnect_s,
+        connectionTimeout=settings.silence_s,
+        commandsWaitLeader=False,
+        commandsQueueSize=1,
+        dynamicMembershipChange=False,
+        useFork=False,
+        journalFile=journal,
+        logCompactionMinEntries=never,
+        logCompactionMinTime=never,
+        onStateChanged=changed,
+    )
+
+
+def _nothing() -> None:
+    """Do nothing."""
