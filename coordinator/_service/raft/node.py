@@ -9,6 +9,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
@@ -25,10 +26,12 @@ from coordinator._service.log import (
     StoppedLogError,
     UnknownOutcomeError,
 )
-from coordinator._service.raft.engine import Engine, Outcome, Outside, Proposal
+from coordinator._service.raft.engine import Engine
 from coordinator._service.raft.errors import EntryTooLargeError
 from coordinator._service.raft.files import DiskFiles
+from coordinator._service.raft.outside import Outside
 from coordinator._service.raft.poller import WakingPoller
+from coordinator._service.raft.proposal import Outcome, Proposal
 from coordinator._service.raft.secret import read_secret
 from coordinator._service.raft.settings import ENTRY_BYTES_MAX, RaftSettings
 from coordinator._service.raft.transport import GuardedTransport
@@ -218,11 +221,11 @@ class RaftLog:
     async def snapshot(self, timeout_s: float) -> bytes:
         """Return this node's state as a snapshot document."""
         self._must_run()
-        answer: asyncio.Future[bytes] = self._loop.create_future()
-        self._have_done(lambda engine: self._put_by(answer, engine.document()))
+        taken: asyncio.Future[Callable[[], bytes]] = self._loop.create_future()
+        self._have_done(lambda engine: self._put_by(taken, engine.document()))
         try:
             async with asyncio.timeout(timeout_s):
-                return await answer
+                return await asyncio.to_thread(await taken)
         except TimeoutError:
             raise UnknownOutcomeError("snapshot", f"no answer within {timeout_s} s") from None
 
@@ -271,13 +274,17 @@ class RaftLog:
                 engine.queue.popleft().done(StoppedLogError(self._ended))
             self._deliver()
             self._outside.poller.close()
-            self._loop.call_soon_threadsafe(self._end.set)
+            self._tell(self._end.set)
 
     def _fail(self, ready: "asyncio.Future[Engine]", error: BaseException) -> None:
         self._ended = str(error)
         self._outside.poller.close()
-        self._loop.call_soon_threadsafe(ready.set_exception, error)
-        self._loop.call_soon_threadsafe(self._end.set)
+
+        def told() -> None:
+            ready.set_exception(error)
+            self._end.set()
+
+        self._tell(told)
 
     def _put_by(self, future: "asyncio.Future[Any]", result: object) -> None:
         self._results.append((future, result))
@@ -285,7 +292,11 @@ class RaftLog:
     def _deliver(self) -> None:
         if self._results:
             results, self._results = self._results, []
-            self._loop.call_soon_threadsafe(_settle, results)
+            self._tell(partial(_settle, results))
+
+    def _tell(self, what: Callable[[], object]) -> None:
+        with suppress(RuntimeError):  # The loop is closed: nobody is left to be told.
+            self._loop.call_soon_threadsafe(what)
 
 
 def _settle(results: _Results) -> None:

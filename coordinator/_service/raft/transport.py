@@ -17,6 +17,9 @@ STRANGERS_MAX: Final = 32
 STRANGER_S: Final = 2.0
 """How long one has to say it: a peer needs two messages."""
 
+BACKLOG: Final = 128
+"""Connections that wait to be accepted; PySyncObj's five let a stranger keep a peer waiting."""
+
 UNSENT_BYTES_MAX: Final = 64 * 2**20
 """What may wait for one peer: more than a snapshot, less than the memory."""
 
@@ -62,6 +65,19 @@ class GuardedTransport(SyncsFirst, TCPTransport):  # type: ignore[misc]  # the l
             connection.disconnect()
             return False
         return sent
+
+    def _maybeBind(self) -> None:  # noqa: N802
+        if self.ready:
+            return
+        try:
+            super()._maybeBind()
+        finally:
+            listening = self._server._TcpServer__socket  # noqa: SLF001
+            if self.ready:
+                listening.listen(BACKLOG)
+            elif listening is not None:
+                # The address is taken; the next attempt makes a socket of its own.
+                listening.close()
 
     def _onNewIncomingConnection(self, conn: GuardedConnection) -> None:  # noqa: N802
         super()._onNewIncomingConnection(conn)
