@@ -64,6 +64,11 @@ class Engine:
         self.before_wait: Callable[[], None] = _nothing
         """Called in every turn when there may be results, before peers are waited for."""
 
+        self.applied: Callable[[int, bool], None] = _ignore
+        """Called after every entry with its index, and whether a snapshot has skipped entries
+        before it."""
+
+        self._skipped = False
         self._outside = outside
         self._waiting: dict[int, Proposal] = {}
         self._elapsed = Elapsed()
@@ -81,7 +86,16 @@ class Engine:
         self.digest = (1 if kept is None else kept.index, replica.digest())
         """A raft index and the digest of the state at that index."""
 
-        store = SnapshotStore(outside.files, kept, self.refusals, replica.capture)
+        try:
+            self.core = self._make_core(kept)
+        except BaseException:
+            self.journal.close()
+            raise
+        self.status = self._look()
+
+    def _make_core(self, kept: Snapshot | None) -> Core:
+        outside, settings = self._outside, self.settings
+        store = SnapshotStore(outside.files, kept, self.refusals, self.replica.capture)
         store.spawn = outside.spawn
         members = {m.node_id: outside.node(m.address) for m in settings.members}
         me = members.pop(settings.node_id)
@@ -93,15 +107,7 @@ class Engine:
             transport=outside.transport,
             conf=library_settings(settings, outside, self.journal, self._state_changed),
         )
-        try:
-            self.core = Core(me, tuple(members.values()), parts, self)
-        except BaseException:
-            self.journal.close()
-            raise
-        # A stagger: nodes that compact at the same entry are all slow at the same time.
-        steps = settings.compact_entries // (2 * len(settings.members))
-        self._compact_at = settings.compact_entries + settings.place * steps
-        self.status = self._look()
+        return Core(me, tuple(members.values()), parts, self)
 
     @property
     def failure(self) -> str | None:
@@ -163,6 +169,8 @@ class Engine:
     def apply(self, index: int, entry: bytes) -> Applied:
         """Apply an entry."""
         reply = self.replica.apply(entry)
+        self.applied(index, self._skipped)
+        self._skipped = False
         if index % self.settings.digest_every == 0:
             # Half a second of work with a large state: a leader that did it would lose the lead.
             captured = self.replica.capture()
@@ -176,6 +184,7 @@ class Engine:
     def restore(self, state: bytes) -> None:
         """Become what a snapshot says."""
         self.replica.restore(state)
+        self._skipped = True
 
     def propose(self) -> None:
         """Append what waits, if this node leads and can be heard."""
@@ -259,7 +268,7 @@ class Engine:
         """Do what keeps the node fit: compact its log, leave the lead to a faster disk."""
         now = self._outside.monotonic()
         entries = self.journal.last_index - self.journal.first_index
-        if entries >= self._compact_at or self.journal.size_bytes >= JOURNAL_BYTES_MAX:
+        if entries >= self.settings.compact_at or self.journal.size_bytes >= JOURNAL_BYTES_MAX:
             self.core.forceLogCompaction()
         slow = self._slow_disk.should_hand_over(self.journal.syncs, self.journal.sync_s, now)
         if not self.status.is_leader:
@@ -293,6 +302,10 @@ class Engine:
 
 
 def _nothing() -> None:
+    """Do nothing."""
+
+
+def _ignore(_index: int, _skipped: bool) -> None:
     """Do nothing."""
 
 

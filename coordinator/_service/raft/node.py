@@ -19,6 +19,7 @@ from pysyncobj.node import TCPNode
 
 from coordinator._service.log import (
     Answer,
+    Listener,
     LogError,
     LogStatus,
     NotLeaderError,
@@ -35,7 +36,7 @@ from coordinator._service.raft.proposal import Outcome, Proposal
 from coordinator._service.raft.secret import read_secret
 from coordinator._service.raft.settings import ENTRY_BYTES_MAX, RaftSettings
 from coordinator._service.raft.transport import GuardedTransport
-from coordinator.machine import AnyCommand, Code, State
+from coordinator.machine import AnyCommand, Code, Event, State
 from coordinator.machine.replica import Replica
 from coordinator.machine.wire import Entry, decode_reply, encode_entry
 from runtime.clock import Clock
@@ -98,7 +99,13 @@ class RaftNumbers:
 class RaftLog:
     """A `ReplicatedLog` on PySyncObj. Belongs to one event loop."""
 
-    def __init__(self, settings: RaftSettings, replica: Replica, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: RaftSettings,
+        replica: Replica,
+        clock: Clock,
+        heard: list[Event] | None = None,
+    ) -> None:
         """Prepare a node; nothing is opened before `start`.
 
         Args:
@@ -106,7 +113,12 @@ class RaftLog:
             replica: Its copy of the machine, as it was before the first entry. Its events come
                 from the node's thread.
             clock: Of this machine.
+            heard: What the replica's events are put into, so that listeners may be told; None:
+                they are told of entries without events.
         """
+        self._heard = [] if heard is None else heard
+        self._listeners: list[Listener] = []
+        self._news: list[tuple[int, tuple[Event, ...] | None]] = []
         self._settings = settings
         self._replica = replica
         self._clock = clock
@@ -180,6 +192,16 @@ class RaftLog:
         """Return the state as this node has applied it."""
         return self._replica.state
 
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Have a listener called on the loop for every entry; return what ends that."""
+        self._listeners.append(listener)
+
+        def end() -> None:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+        return end
+
     def digest(self) -> tuple[int, str]:
         """Return a raft index and the digest of the state at that index."""
         return self._engine.digest
@@ -251,6 +273,7 @@ class RaftLog:
             self._fail(ready, error)
         else:
             engine.before_wait = self._deliver
+            engine.applied = self._on_applied
             self._put_by(ready, engine)
             self._deliver()
             self._turn(engine)
@@ -274,7 +297,7 @@ class RaftLog:
                 engine.queue.popleft().done(StoppedLogError(self._ended))
             self._deliver()
             self._outside.poller.close()
-            self._tell(self._end.set)
+            self._soon(self._end.set)
 
     def _fail(self, ready: "asyncio.Future[Engine]", error: BaseException) -> None:
         self._ended = str(error)
@@ -284,19 +307,33 @@ class RaftLog:
             ready.set_exception(error)
             self._end.set()
 
-        self._tell(told)
+        self._soon(told)
 
     def _put_by(self, future: "asyncio.Future[Any]", result: object) -> None:
         self._results.append((future, result))
 
+    def _on_applied(self, index: int, skipped: bool) -> None:
+        if skipped:
+            self._news.append((index - 1, None))
+        self._news.append((index, tuple(self._heard)))
+        self._heard.clear()
+
     def _deliver(self) -> None:
+        if self._news:
+            news, self._news = self._news, []
+            self._soon(partial(self._tell, news))
         if self._results:
             results, self._results = self._results, []
-            self._tell(partial(_settle, results))
+            self._soon(partial(_settle, results))
 
-    def _tell(self, what: Callable[[], object]) -> None:
+    def _soon(self, what: Callable[[], object]) -> None:
         with suppress(RuntimeError):  # The loop is closed: nobody is left to be told.
             self._loop.call_soon_threadsafe(what)
+
+    def _tell(self, news: list[tuple[int, tuple[Event, ...] | None]]) -> None:
+        for index, events in news:
+            for listener in tuple(self._listeners):
+                listener(index, events)
 
 
 def _settle(results: _Results) -> None:
