@@ -170,6 +170,13 @@ class Bench:
         proposal = Proposal(command=command or Barrier(), request_id=request_id, done=done)
         self.engine.queue.append(proposal)
 
+    def grow(self, count: int) -> None:
+        """Have a node alone apply so many commands, one after the other."""
+        for _ in range(count):
+            self.propose(f"grown-{len(self.outcomes)}")
+            self.turn(0.01)
+            self.turn(0.01)
+
     @property
     def log(self) -> list[tuple[int, int]]:
         """Index and term of all entries that are kept."""

@@ -2,7 +2,7 @@
 
 import errno
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -222,10 +222,7 @@ def test_a_log_that_has_grown_gives_way_to_a_snapshot(world: World) -> None:
     bench.lead()
     bench.turn()
     bench.propose("s", OpenSession(session_id="s", ttl_ms=60_000))
-    for number in range(40):
-        bench.propose(f"c{number}")
-        bench.turn(0.01)
-        bench.turn(0.01)
+    bench.grow(40)
     assert bench.engine.journal.first_index > 20
     before = bench.engine.replica.digest(), bench.core.raftLastApplied
     assert bench.disk.read(folder.SNAPSHOT) is not None
@@ -234,6 +231,23 @@ def test_a_log_that_has_grown_gives_way_to_a_snapshot(world: World) -> None:
     bench.turn()
     assert "s" in bench.engine.replica.state.sessions
     assert bench.core.raftLastApplied >= before[1]
+
+
+def test_a_log_gives_way_to_one_snapshot_at_a_time(world: World) -> None:
+    """While one is written down the log goes on to grow: that is no reason for another."""
+    tasks: list[Callable[[], None]] = []
+    bench = Bench(world, nodes=1, compact_entries=20)
+    bench.lead()
+    bench.core._store.spawn = tasks.append
+    bench.grow(50)
+    assert len(tasks) == 1
+    tasks[0]()
+    bench.grow(5)
+    assert len(tasks) == 2, "what has come meanwhile is enough for the next one"
+    tasks[1]()
+    bench.grow(5)
+    assert len(tasks) == 2
+    assert bench.engine.journal.last_index - bench.engine.journal.first_index < 20
 
 
 def test_the_document_of_a_node_is_a_snapshot_that_another_can_start_from(leader: Bench) -> None:
@@ -263,10 +277,7 @@ def test_digests_are_taken_at_the_same_entries_everywhere(world: World) -> None:
     """Two nodes can be compared only at an index that both have a digest of."""
     bench = Bench(world, nodes=1, digest_every=10)
     bench.lead()
-    for number in range(25):
-        bench.propose(f"c{number}")
-        bench.turn()
-        bench.turn()
+    bench.grow(25)
     index, digest = bench.engine.digest
     assert index == 20
     assert digest != bench.engine.replica.digest()

@@ -17,7 +17,7 @@ from coordinator._service.log import (
     UnknownOutcomeError,
 )
 from coordinator._service.raft import snapshot
-from coordinator._service.raft.errors import EntryTooLargeError, JournalCorruptError
+from coordinator._service.raft.errors import EntryTooLargeError, JournalCorruptError, SecretError
 from coordinator._service.raft.settings import Member, RaftSettings
 from coordinator.machine import (
     Acquire,
@@ -155,6 +155,17 @@ async def test_an_address_that_is_taken_is_told(tmp_path: Path) -> None:
     async with running(settings):
         with pytest.raises(LogError, match="cannot listen on"):
             await new_log(settings).start()
+
+
+async def test_a_node_that_was_never_started_stops_at_once(tmp_path: Path) -> None:
+    """Who cleans up after a start that failed stops all of them."""
+    (settings,) = cluster_settings(tmp_path, 1)
+    await new_log(settings).stop()
+    settings.secret_file.unlink()
+    log = new_log(settings)
+    with pytest.raises(SecretError):
+        await log.start()
+    await log.stop()
 
 
 async def test_a_damaged_journal_is_told(tmp_path: Path) -> None:

@@ -187,6 +187,29 @@ async def test_a_node_that_comes_again_takes_the_place_of_its_dead_connection(
             assert log.status().has_quorum
 
 
+async def test_a_node_says_nothing_but_its_key_to_who_does_not_answer(tmp_path: Path) -> None:
+    """And tries again: whoever sits on the port of a node may go, or was the node itself."""
+    settings = cluster_settings(tmp_path, 2)
+    settings.sort(key=lambda each: each.me.address)
+    host, port = settings[0].bind.split(":")
+    with socket.create_server((host, int(port))) as mute:
+        mute.settimeout(10)
+        async with running(settings[1]):
+            first, _ = await asyncio.to_thread(mute.accept)
+            second, _ = await asyncio.to_thread(mute.accept)
+            with first, second:
+                said = await asyncio.to_thread(_read_all, first)
+    (length,) = struct.unpack_from("<i", said)
+    assert len(said) == 4 + length, "one frame"
+
+
+def _read_all(connection: socket.socket) -> bytes:
+    data = b""
+    while part := connection.recv(65_536):
+        data += part
+    return data
+
+
 async def test_strangers_fill_neither_the_port_nor_the_memory(tmp_path: Path) -> None:
     """Silent ones, loud ones, a hundred at once: the node serves as before."""
     (settings,) = cluster_settings(tmp_path, 1)

@@ -104,6 +104,11 @@ class Core(SyncObj):  # type: ignore[misc]  # the library has no types
         """Send what was appended; the journal is waited for once."""
         self._SyncObj__sendAppendEntries()
 
+    def compact(self) -> None:
+        """Have the log give way to a snapshot, unless one is being made already."""
+        if not self._store.making:
+            self.forceLogCompaction()
+
     def hear_first(self) -> None:
         """Listen before wanting to lead: this node has slept, and its leader may be well.
 

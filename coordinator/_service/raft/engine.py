@@ -269,7 +269,7 @@ class Engine:
         now = self._outside.monotonic()
         entries = self.journal.last_index - self.journal.first_index
         if entries >= self.settings.compact_at or self.journal.size_bytes >= JOURNAL_BYTES_MAX:
-            self.core.forceLogCompaction()
+            self.core.compact()
         slow = self._slow_disk.should_hand_over(self.journal.syncs, self.journal.sync_s, now)
         if not self.status.is_leader:
             return

@@ -126,6 +126,8 @@ class RaftLog:
         self._results: _Results = []
         self._told_to_stop = False
         self._ended: str | None = None
+        self._end = asyncio.Event()
+        self._thread: threading.Thread | None = None
 
     async def start(self) -> None:
         """Open the files, listen, and take part.
@@ -137,7 +139,6 @@ class RaftLog:
             OSError: The disk failed.
         """
         self._loop = asyncio.get_running_loop()
-        self._end = asyncio.Event()
         self._outside = real_outside(self._settings, self._clock)
         ready: asyncio.Future[Engine] = self._loop.create_future()
         name = f"raft-{self._settings.node_id}"
@@ -146,7 +147,9 @@ class RaftLog:
         self._engine = await ready
 
     async def stop(self) -> None:
-        """Take part no more and close everything."""
+        """Take part no more and close everything; nothing if it was never started."""
+        if self._thread is None:
+            return
         self._told_to_stop = True
         self._outside.wake()
         await self._end.wait()

@@ -7,6 +7,7 @@ whoever connects, commands passed on.
 from typing import Any, Final
 
 from pysyncobj.node import TCPNode
+from pysyncobj.tcp_connection import CONNECTION_STATE
 from pysyncobj.transport import TCPTransport
 
 from coordinator._service.raft.connection import KEY_BYTES, GuardedConnection
@@ -47,6 +48,7 @@ class GuardedTransport(SyncsFirst, TCPTransport):  # type: ignore[misc]  # the l
 
     def __init__(self, syncObj: Any, selfNode: TCPNode, otherNodes: set[TCPNode]) -> None:  # noqa: N803 - the library's own
         self._accepted: dict[GuardedConnection, float] = {}
+        self._dialling: dict[TCPNode, float] = {}
         self._pinged = 0.0
         super().__init__(syncObj, selfNode, otherNodes)
 
@@ -59,8 +61,11 @@ class GuardedTransport(SyncsFirst, TCPTransport):  # type: ignore[misc]  # the l
 
     def send(self, node: TCPNode, message: Any) -> bool:
         """Send a message to a node; False: it is not connected, or takes nothing in."""
-        sent = super().send(node, message)
         connection = self._connections.get(node)
+        if connection is None or not connection.sendRandKey:
+            # PySyncObj asks for votes in the middle of a greeting, which would end it.
+            return False
+        sent = super().send(node, message)
         if sent and connection.getSendBufferSize() > UNSENT_BYTES_MAX:
             connection.disconnect()
             return False
@@ -127,6 +132,7 @@ class GuardedTransport(SyncsFirst, TCPTransport):  # type: ignore[misc]  # the l
         for conn, since in list(self._accepted.items()):
             if now - since > STRANGER_S:
                 self._turn_away(conn, "stranger_silent")
+        self._give_up_greeting(now)
         if self._server._TcpServer__fileno is None:  # noqa: SLF001 - a failed accept has closed it
             self._ready = False
         super()._onTick()
@@ -134,3 +140,17 @@ class GuardedTransport(SyncsFirst, TCPTransport):  # type: ignore[misc]  # the l
             self._pinged = now
             for node in self._nodes:
                 self.send(node, _PING)
+
+    def _give_up_greeting(self, now: float) -> None:
+        """End attempts to reach a node that lead nowhere: the next one may find the way open.
+
+        By itself a connection waits for minutes when its first packet was lost, and for ever for
+        an answer.
+        """
+        for node in self._nodes:
+            conn = self._connections.get(node)
+            if conn is None or conn.sendRandKey or conn.state == CONNECTION_STATE.DISCONNECTED:
+                self._dialling.pop(node, None)
+            elif now - self._dialling.setdefault(node, now) > STRANGER_S:
+                del self._dialling[node]
+                conn.disconnect()
