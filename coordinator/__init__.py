@@ -8,6 +8,6 @@ Does not live here: fetching (`worker`), what is covered (the ledger in `store`)
 chunk is stale (`streams.conform` decides that alone, from the tokens).
 """
 
-from coordinator.client import LeaseClient, LocalCoordinator
+from coordinator.client import DistributedBackfillCoordinator, LeaseClient, LocalCoordinator
 
-__all__ = ["LeaseClient", "LocalCoordinator"]
+__all__ = ["DistributedBackfillCoordinator", "LeaseClient", "LocalCoordinator"]

@@ -1,13 +1,12 @@
 """The lease service inside the process that uses it: the machine, a clock, and waiting."""
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import replace
 from random import Random
 
 from bars.window import Window
 from coordinator import machine
-from coordinator.errors import CommandRefusedError, LeaseLostError, SessionLostError
+from coordinator._answers import in_force, in_session, job_of, obeyed
 from coordinator.lease import Brought, HeldLease, LeaseFailure, check_ttl_ms, held
 from coordinator.machine import Code, JobSpec, JobState, MachineConfig, Reply
 from runtime.clock import Clock
@@ -50,7 +49,7 @@ class LocalCoordinator:
         Raises:
             CommandRefusedError: A value is not allowed.
         """
-        _obeyed(
+        obeyed(
             await self._apply(
                 machine.OpenSession(
                     session_id=session_id, ttl_ms=ttl_ms, elapsed_ms=self._elapsed_ms()
@@ -65,7 +64,7 @@ class LocalCoordinator:
             SessionLostError: It has been silent for too long.
         """
         command = machine.KeepSession(session_id=session_id, elapsed_ms=self._elapsed_ms())
-        _in_session(await self._apply(command), session_id)
+        in_session(await self._apply(command), session_id)
 
     async def close_session(self, session_id: str) -> None:
         """Give back all leases of a worker that goes; a session that is gone already is fine."""
@@ -81,7 +80,7 @@ class LocalCoordinator:
                 to another job.
         """
         command = machine.SubmitJob(spec=spec, elapsed_ms=self._elapsed_ms())
-        return _job(_obeyed(await self._apply(command)))
+        return job_of(await self._apply(command))
 
     async def cancel_job(self, job_id: str) -> None:
         """Take a job back, finished or not: what no other job wants ends. Unknown is fine."""
@@ -91,7 +90,7 @@ class LocalCoordinator:
         """Return how far a job is; None when it is not known."""
         command = machine.QueryJob(job_id=job_id, elapsed_ms=self._elapsed_ms())
         reply = await self._apply(command)
-        return None if reply.code is Code.UNKNOWN_JOB else _job(_obeyed(reply))
+        return None if reply.code is Code.UNKNOWN_JOB else job_of(reply)
 
     async def acquire(
         self, session_id: str, limit: int, wait_s: float = 0.0
@@ -108,7 +107,7 @@ class LocalCoordinator:
             reply = await self._apply(
                 machine.Acquire(session_id=session_id, limit=limit, elapsed_ms=self._elapsed_ms())
             )
-            _in_session(reply, session_id)
+            in_session(reply, session_id)
             seen = self._changes
             left_s = until_s - self._clock.monotonic()
             if reply.leases or left_s <= 0:
@@ -130,7 +129,7 @@ class LocalCoordinator:
             published=published,
             elapsed_ms=self._elapsed_ms(),
         )
-        _in_force(await self._apply(command), lease)
+        in_force(await self._apply(command), lease.token)
         return replace(lease, asked_s=asked_s)
 
     async def progress(
@@ -151,7 +150,7 @@ class LocalCoordinator:
             session_bars=brought.session_bars,
             elapsed_ms=self._elapsed_ms(),
         )
-        reply = _obeyed(_in_force(await self._apply(command), lease))
+        reply = obeyed(in_force(await self._apply(command), lease.token))
         return replace(lease, done=reply.leases[0].done if reply.leases else (lease.window,))
 
     async def complete(self, lease: HeldLease, brought: Brought | None = None) -> None:
@@ -168,7 +167,7 @@ class LocalCoordinator:
             session_bars=brought.session_bars,
             elapsed_ms=self._elapsed_ms(),
         )
-        _in_force(await self._apply(command), lease)
+        in_force(await self._apply(command), lease.token)
 
     async def fail(self, lease: HeldLease, failure: LeaseFailure) -> bool:
         """Tell that the window could not be fetched; return whether it will be tried again.
@@ -190,7 +189,7 @@ class LocalCoordinator:
             chunk_offset=failure.chunk_offset,
             elapsed_ms=self._elapsed_ms(),
         )
-        return _in_force(await self._apply(command), lease).code is Code.RETRY_LATER
+        return in_force(await self._apply(command), lease.token).code is Code.RETRY_LATER
 
     async def release(self, lease: HeldLease) -> None:
         """Give a window back untried; a lease that has ended already is fine."""
@@ -231,33 +230,3 @@ class LocalCoordinator:
         now_ms = self._now_ms()
         elapsed_ms, self._told_ms = now_ms - self._told_ms, now_ms
         return elapsed_ms
-
-
-def _obeyed(reply: Reply) -> Reply:
-    if reply.code is not Code.OK:
-        raise CommandRefusedError(reply.code.value, reply.message)
-    return reply
-
-
-def _job(reply: Reply) -> JobState:
-    assert reply.job is not None  # noqa: S101  # every OK about a job carries it
-    return reply.job
-
-
-def _in_session(reply: Reply, session_id: str) -> None:
-    if reply.code is Code.UNKNOWN_SESSION:
-        raise SessionLostError(session_id)
-    _obeyed(reply)
-
-
-_NOT_HELD: Mapping[Code, str] = {
-    Code.LATE: "",
-    Code.UNKNOWN_TOKEN: "nobody remembers it",
-    Code.NOT_YOURS: "another session holds it",
-}
-
-
-def _in_force(reply: Reply, lease: HeldLease) -> Reply:
-    if reply.code in _NOT_HELD:
-        raise LeaseLostError(lease.token, reply.end, _NOT_HELD[reply.code])
-    return reply

@@ -1,4 +1,7 @@
-"""How leases are asked for: the protocol, what it passes, and the client in one process.
+"""How leases are asked for: the protocol, what it passes, and its two clients.
+
+`LocalCoordinator` keeps the leases in this process, `DistributedBackfillCoordinator` asks the
+replicated service for them.
 
 This module is all that other rooms see of the coordinator. A holder counts the life of its
 lease from *before* it asked, so that it stops before the service would give the window away,
@@ -8,7 +11,12 @@ however long the answer was under way.
 from typing import Protocol
 
 from bars.window import Window
+from coordinator._claims import Claim
+from coordinator._cluster import Budget
+from coordinator._distributed import DistributedBackfillCoordinator
+from coordinator._http import ClientOptions
 from coordinator._local import LocalCoordinator
+from coordinator.configured import machine_config
 from coordinator.errors import (
     CommandRefusedError,
     CoordinatorError,
@@ -34,9 +42,13 @@ __all__ = [
     "PPM",
     "PRIORITY_MAX",
     "Brought",
+    "Budget",
+    "Claim",
+    "ClientOptions",
     "CommandRefusedError",
     "CoordinatorError",
     "CoordinatorUnavailableError",
+    "DistributedBackfillCoordinator",
     "Failure",
     "HeldLease",
     "JobSpec",
@@ -51,6 +63,7 @@ __all__ = [
     "SessionLostError",
     "check_ttl_ms",
     "epoch_of",
+    "machine_config",
     "token_of",
 ]
 

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
 from bars.errors import InvalidValueError
-from bars.series import check_lane, check_source, parse_interval
+from bars.series import check_lane, check_node, check_source, parse_interval
 from runtime.times import TIME_ALLOWED, parse_time
 
 T = TypeVar("T")
@@ -136,7 +136,12 @@ def path() -> Kind[Path]:
             raise ValueError
         return Path(value).expanduser()
 
-    return _plain("a path", convert)
+    return _plain("a path", convert, from_text=_from_here)
+
+
+def _from_here(value: str) -> str:
+    """Return a path of the environment: relative to the folder one stands in, not to the file."""
+    return str(Path(value).expanduser().absolute()) if value else value
 
 
 def timezone() -> Kind[str]:
@@ -172,6 +177,11 @@ def interval() -> Kind[int]:
 def source_name() -> Kind[str]:
     """Return what a source may be called."""
     return _plain("one or more of a-z 0-9 _ . -", check_source)
+
+
+def node() -> Kind[str]:
+    """Return the node of a series."""
+    return _plain("a node: 1 to 200 bytes, no control characters, no |, no leading ~", check_node)
 
 
 def lane() -> Kind[str]:

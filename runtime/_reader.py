@@ -12,6 +12,7 @@ from bars.errors import InvalidValueError
 from bars.series import Series
 from runtime import _kinds as k
 from runtime._section import MISSING, Section, kind_of, shown
+from runtime.coordinator import CoordinatorSettings
 from runtime.errors import ConfigError, Problem
 from runtime.sections import (
     BackfillSettings,
@@ -37,6 +38,7 @@ PLAIN_SECTIONS: Mapping[str, type[Section]] = {
     "backfill": BackfillSettings,
     "materialize": MaterializeSettings,
     "conformance": ConformanceSettings,
+    "coordinator": CoordinatorSettings,
 }
 """Groups whose keys are the fields of one class; the environment may override these."""
 
@@ -89,7 +91,8 @@ class Reader:
         if "state_dir" in found:
             values["state_dir"] = self._resolved(found["state_dir"])
         for name, cls in PLAIN_SECTIONS.items():
-            values[name] = self._section(cls, found.get(name), name)
+            section = self._section(cls, found.get(name), name)
+            values[name] = None if section is None else self._with_paths(section)
         values["sources"] = self._each(found, "sources", self._source)
         values["calendars"] = self._each(found, "calendars", self._calendar)
         nodes = self._each(found, "nodes", self._node)
@@ -119,7 +122,7 @@ class Reader:
                 continue
             section, _, key = name.partition("_")
             if name == "state_dir":
-                at, top[name] = name, _from_here(environ[variable])
+                at, top[name] = name, k.path().from_text(environ[variable])
             elif section in PLAIN_SECTIONS:
                 at = f"{section}.{key}"
                 inner = top.get(section)
@@ -180,9 +183,7 @@ class Reader:
             self.problems.append(Problem(path, name, f"a name of {e.allowed}"))
             return None
         source = self._section(SourceSettings, raw, path, name=name)
-        if source is None or source.path is None:
-            return source
-        return replace(source, path=self._resolved(source.path))
+        return None if source is None else self._with_paths(source)
 
     def _calendar(self, name: str, path: str, raw: object) -> CalendarSettings | None:
         return self._section(CalendarSettings, raw, path, name=name)
@@ -199,6 +200,13 @@ class Reader:
             return None
         bounds = {f"listed_{end}": ts for end, ts in listed.items()}
         return self._made(NodeSettings, path, before, {"series": series, **bounds, **values})
+
+    def _with_paths(self, section: S) -> S:
+        """Return a section whose paths are no longer relative."""
+        values = {each.name: getattr(section, each.name) for each in fields(section)}  # type: ignore[arg-type]
+        paths = {name: v for name, v in values.items() if isinstance(v, Path)}
+        resolved = {name: self._resolved(path) for name, path in paths.items()}
+        return replace(section, **resolved) if resolved else section  # type: ignore[type-var]
 
     def _resolved(self, path: Path) -> Path:
         return path if path.is_absolute() else self.base / path
@@ -236,11 +244,6 @@ def _names(raw: object) -> list[str]:
 
 def _listing(what: str, names: Collection[str]) -> str:
     return f"{what} of this configuration ({', '.join(names) or 'it has none'})"
-
-
-def _from_here(path: str) -> str:
-    """Return a path of the environment: relative to the folder one stands in, not to the file."""
-    return str(Path(path).absolute()) if path else path
 
 
 def _known(key: str, specs: Mapping[str, _Spec]) -> str:

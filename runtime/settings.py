@@ -12,6 +12,7 @@ from runtime import _kinds as k
 from runtime._reader import ALWAYS_OPEN, Named, Reader, unknown_names
 from runtime._section import Section, Word, setting
 from runtime._yaml import parse_yaml
+from runtime.coordinator import CoordinatorSettings
 from runtime.errors import ConfigError, Problem
 from runtime.sections import (
     BackfillSettings,
@@ -29,6 +30,7 @@ __all__ = [
     "BackfillSettings",
     "CalendarSettings",
     "ConformanceSettings",
+    "CoordinatorSettings",
     "KafkaSettings",
     "MaterializeSettings",
     "NodeSettings",
@@ -51,6 +53,7 @@ class Settings(Section):
     backfill: BackfillSettings = field(default_factory=BackfillSettings)
     materialize: MaterializeSettings = field(default_factory=MaterializeSettings)
     conformance: ConformanceSettings = field(default_factory=ConformanceSettings)
+    coordinator: CoordinatorSettings = field(default_factory=CoordinatorSettings)
 
     sources: Mapping[str, SourceSettings] = field(default_factory=dict)
     """By name; their order is the order of preference unless `ranks` says otherwise."""
@@ -95,8 +98,8 @@ class Settings(Section):
         """Return what a YAML file says, with the overrides of an environment.
 
         `SEAMLESS_<SECTION>_<KEY>` overrides a key of kafka, registry, store, backfill,
-        materialize or conformance, `SEAMLESS_STATE_DIR` the state folder. Relative paths in the
-        file are relative to its folder.
+        materialize, conformance or coordinator, `SEAMLESS_STATE_DIR` the state folder. Relative
+        paths in the file are relative to its folder.
 
         Raises:
             ConfigError: Something is wrong; the message names all of it.

@@ -6,11 +6,17 @@ same whoever asks again with the same request id; it was never taken in, which a
 same request id.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from bars.errors import SeamlessError
-from coordinator.machine import AnyCommand, Reply, State
+from coordinator.machine import AnyCommand, Event, Reply, State
+
+Listener: TypeAlias = Callable[[int, Sequence[Event] | None], None]
+"""Called with the raft index of an entry that was applied and the events it made, often none.
+None in place of the events: entries up to that index were skipped by a snapshot, and nobody can
+say what happened in them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +144,17 @@ class ReplicatedLog(Protocol):
 
     def status(self) -> LogStatus:
         """Return how this node sees the cluster."""
+        ...
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Have a listener called on this loop for every entry, in order of the log.
+
+        `state` already shows what the entry did when the listener is called. A listener must be
+        quick and must not raise.
+
+        Returns:
+            What ends the subscription; may be called twice.
+        """
         ...
 
     async def transfer_leadership(self, timeout_s: float) -> None:

@@ -1,0 +1,179 @@
+"""Who waits for a lease, in order of arrival, woken when the queue has something for them.
+
+Whoever waits puts nothing into the log. The rules are pure and the state does not change, so
+trying an acquire in memory tells whether one would be granted; only who would get something
+proposes. It is for sparing the log: the machine alone decides who gets what.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from coordinator._service.log import NotLeaderError, QueueFullError, ReplicatedLog
+from coordinator.machine import Acquire, State, apply
+from coordinator.waits import until
+from runtime.clock import Clock
+from runtime.log import logger
+
+LOOK_EVERY_S = 0.5
+"""Waiting ends that soon after this node has lost the lead."""
+
+WAITERS_MAX = 1_000
+
+PEEK_MAX = 16
+"""Windows tried for at a time: what more there are is found when those have gone."""
+
+_log = logger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    session_id: str
+    limit: int
+    turn: asyncio.Event = field(default_factory=asyncio.Event)
+    promised: bool = False
+    """Whether what it will get is kept from the others."""
+
+
+class WaitingRoom:
+    """The requests that wait for a lease at this node."""
+
+    def __init__(self, log: ReplicatedLog, clock: Clock) -> None:
+        self._log = log
+        self._clock = clock
+        self._waiters: deque[_Waiter] = deque()
+        self._under_way = 0
+        self._seen = log.state()
+        self._seen_s = clock.monotonic()
+        self._stir = asyncio.Event()
+        self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._waiters)
+
+    @asynccontextmanager
+    async def turn(self, session_id: str, limit: int, wait_s: float) -> AsyncGenerator[None]:
+        """Enter when an acquire of the session may get something, or the time is up.
+
+        The body makes the acquire: until it ends, what it will get is not promised to others.
+
+        Raises:
+            NotLeaderError: This node leads no longer.
+            QueueFullError: Others wait already, too many of them.
+        """
+        waiter = _Waiter(session_id, limit)
+        try:
+            if wait_s > 0 and not self._closed:
+                await self._wait(waiter, wait_s)
+            status = self._log.status()
+            if not status.is_leader:
+                raise NotLeaderError(status.leader_url)
+            self._promise(waiter)
+            yield
+        finally:
+            self._forget(waiter)
+
+    def close(self) -> None:
+        """Let nobody wait any more: the node is about to go."""
+        self._closed = True
+        self._wake_all()
+
+    async def run(self) -> None:
+        """Wake those who wait; never returns."""
+        unsubscribe = self._log.subscribe(lambda _index, _events: self._note())
+        try:
+            while True:
+                if not self._waiters:
+                    await self._stir.wait()
+                self._stir.clear()
+                await until(self._stir, self._clock, self._look_on())
+        finally:
+            unsubscribe()
+
+    async def _wait(self, waiter: _Waiter, wait_s: float) -> None:
+        if len(self._waiters) >= WAITERS_MAX:
+            raise QueueFullError(len(self._waiters), WAITERS_MAX)
+        self._waiters.append(waiter)
+        self._stir.set()
+        await until(waiter.turn, self._clock, wait_s)
+
+    def _promise(self, waiter: _Waiter) -> None:
+        if not waiter.promised:
+            waiter.promised = True
+            self._under_way += waiter.limit
+
+    def _forget(self, waiter: _Waiter) -> None:
+        if waiter in self._waiters:
+            self._waiters.remove(waiter)
+        if waiter.promised:
+            self._under_way -= waiter.limit
+        self._stir.set()
+
+    def _note(self) -> None:
+        """Take note of an entry; most change nothing that could make a grant possible."""
+        state, before = self._log.state(), self._seen
+        self._seen, self._seen_s = state, self._clock.monotonic()
+        parts = zip(_decisive(state), _decisive(before), strict=True)
+        if any(now is not then for now, then in parts):
+            self._stir.set()
+
+    def _look_on(self) -> float:
+        """Look; whatever goes wrong, nobody waits for ever: the log decides who gets what."""
+        try:
+            return self._look()
+        except Exception:  # noqa: BLE001 - the supervisor of all who wait
+            _log.exception("waiting_room_failed", waiting=len(self._waiters))
+            self._wake_all()
+            return LOOK_EVERY_S
+
+    def _look(self) -> float:
+        """Wake whoever has a turn; return how long until somebody may have one by time alone."""
+        state = self._log.state()
+        if not self._log.status().is_leader:
+            self._wake_all()
+            return LOOK_EVERY_S
+        for waiter in tuple(self._waiters):
+            if waiter.session_id not in state.sessions:
+                self._wake(waiter)  # and be told so
+        if not self._waiters:
+            return LOOK_EVERY_S
+        granted, due_s = self._peek(state)
+        while self._waiters and granted > 0:
+            granted -= self._waiters[0].limit
+            self._wake(self._waiters[0])
+        return min(due_s, LOOK_EVERY_S)
+
+    def _peek(self, state: State) -> tuple[int, float]:
+        """Return how many windows are free for those who wait, and else when one may be due."""
+        waited_ms = int((self._clock.monotonic() - self._seen_s) * 1_000)
+        wanted = sum(waiter.limit for waiter in self._waiters) + self._under_way
+        asked = Acquire(
+            session_id=self._waiters[0].session_id,
+            limit=min(wanted, PEEK_MAX, state.config.grant_max),
+            elapsed_ms=waited_ms,
+        )
+        reply = apply(state, asked).reply
+        due_s = LOOK_EVERY_S if reply.wait_ms is None else (reply.wait_ms + 1) / 1_000
+        return len(reply.leases) - self._under_way, due_s
+
+    def _wake_all(self) -> None:
+        for waiter in tuple(self._waiters):
+            self._wake(waiter)
+
+    def _wake(self, waiter: _Waiter) -> None:
+        self._waiters.remove(waiter)
+        self._promise(waiter)
+        waiter.turn.set()
+
+
+def _decisive(state: State) -> tuple[object, ...]:
+    """Return the parts of a state that decide whether a window can be granted.
+
+    States share what is equal, so a part that is another object has changed.
+    """
+    index = state.index
+    return (state.lanes, state.jobs, state.rules, state.pauses, index.asking, state.sessions)
