@@ -18,7 +18,7 @@ from tests.simulation.network import Network, SimNode, wire
 from tests.simulation.nodes import CONFIG, IdlePoller, SimEngine
 from tests.simulation.world import World
 
-TURN_S = (0.012, 0.03)
+TURN_S = (0.02, 0.05)
 """Between two turns of a node without work."""
 
 SOON_S = 0.0003
