@@ -23,7 +23,7 @@ format: .venv
 	$(BIN)/ruff check --fix .
 
 test: .venv
-	$(BIN)/python -m pytest -m 'not soak'
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not soak'
 
 faults: .venv
 	$(BIN)/python -m tests.faults

@@ -38,7 +38,7 @@ class Export:
             pair = f"{dsn.user}:{dsn.password or ''}".encode()
             self._headers["Authorization"] = "Basic " + base64.b64encode(pair).decode()
 
-    def parquet(self, sql: str, until: Until) -> bytes | None:
+    def parquet(self, sql: str, until: Until) -> bytearray | None:
         """Return the result of a SELECT as a Parquet file; None: too many others export now.
 
         Every export has a connection of its own: the server keeps the slot of an export as
@@ -58,7 +58,7 @@ class Export:
         finally:
             self._free.release()
 
-    def _get(self, target: str, until: Until) -> bytes | None:
+    def _get(self, target: str, until: Until) -> bytearray | None:
         # A timeout of 0 would mean "do not block" to a socket.
         connection = http.client.HTTPConnection(
             self._dsn.host, self._dsn.http_port, timeout=max(until.left_s, 0.001)
@@ -75,7 +75,7 @@ class Export:
             raise self._refusal(response.status, body)
         if not body.endswith(_END):
             # Not every way in which an answer is cut short is an error to the HTTP client.
-            raise http.client.IncompleteRead(body[-4:])
+            raise http.client.IncompleteRead(bytes(body[-4:]))
         return body
 
     def _body(
@@ -83,17 +83,17 @@ class Export:
         connection: http.client.HTTPConnection,
         response: http.client.HTTPResponse,
         until: Until,
-    ) -> bytes:
-        pieces = []
+    ) -> bytearray:
+        body = bytearray()
         while piece := response.read1(_PIECE_BYTES):
-            pieces.append(piece)
+            body += piece
             if until.left_s == 0:
                 raise TimeoutError("the answer did not end in time")
             if connection.sock is not None:
                 connection.sock.settimeout(until.left_s or 0.001)
-        return b"".join(pieces)
+        return body
 
-    def _refusal(self, status: int, body: bytes) -> StoreError:
+    def _refusal(self, status: int, body: bytearray) -> StoreError:
         text = body.decode(errors="replace").strip()
         if status in (http.client.UNAUTHORIZED, http.client.FORBIDDEN):
             return RefusedQueryError(f"user and password: HTTP {status}")

@@ -17,6 +17,9 @@ from store.errors import (
 _PROTOCOL_VERSION = 2
 """Doubles travel as their bytes. Asking the server what it speaks costs a request at each start."""
 
+_BUFFER_BYTES = 6 << 20
+"""What 45,000 bars take, and a little more: a buffer that grows by doubling is kept half empty."""
+
 _BUFFER_BYTES_MAX = 512 << 20
 """Of one flush: about 4 million rows, far above what a caller coalesces."""
 
@@ -78,6 +81,7 @@ class Ingest:
             username=self._dsn.user,
             password=self._dsn.password,
             auto_flush=False,
+            init_buf_size=_BUFFER_BYTES,
             max_buf_size=_BUFFER_BYTES_MAX,
             protocol_version=_PROTOCOL_VERSION,
             request_timeout=max(1, int(timeout_s * 1_000)),

@@ -1,6 +1,6 @@
 """Is what was sent there? What to read back, and how it is compared. Pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +14,7 @@ from store.columns import Columns
 from store.rows import Mismatch
 from store.sql import MICROSECONDS
 
-_WASTE_RATIO_MAX = 3
+_WASTE_RATIO_MAX = 2
 """Rows read for each row looked for; picking nodes by the index costs that much a row."""
 
 _WASTE_ROWS_MAX = 10_000
@@ -125,30 +125,40 @@ def mismatches(batch: Batch, results: Iterable[Columns]) -> list[Mismatch]:
     """Return the rows of the batch that no result contains with the same bytes.
 
     A row that was sent twice counts as right when the store has one of them and they are equal.
+    One result is looked at after another, and of each one column after another: none has to be
+    in memory with the rest.
     """
     places = Places(batch)
-    numbers: list[NDArray[np.int64]] = []
-    values: list[list[NDArray[np.float64]]] = []
+    right = np.zeros(len(batch), np.bool_)
+    stored: dict[int, tuple[float, ...]] = {}
     for result in results:
-        number = places.of(result)
-        ours = number >= 0
-        every = bool(ours.all())
-        numbers.append(number if every else number[ours])
-        columns = (result.doubles(name) for name in PRICE_COLUMNS)
-        values.append([column if every else column[ours] for column in columns])
-    if not sum(n.size for n in numbers):
-        return list(_told(batch, np.arange(len(batch)), None))
-    number = np.concatenate(numbers)
-    prices = [np.concatenate(parts) for parts in zip(*values, strict=True)]
+        sent, at = _found(places, result)
+        same = np.ones(sent.size, np.bool_)
+        for name, column in zip(PRICE_COLUMNS, batch.prices, strict=True):
+            same &= _same_bytes(column[sent], result.doubles(name)[at])
+        right[sent[same]] = True
+        wrong, there = sent[~same], at[~same]
+        if wrong.size:
+            values = [result.doubles(name)[there].tolist() for name in PRICE_COLUMNS]
+            stored.update(zip(wrong.tolist(), zip(*values, strict=True), strict=True))
+    return [_told(batch, row, stored.get(row)) for row in np.flatnonzero(~right).tolist()]
+
+
+def _found(places: Places, result: Columns) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the rows of the batch that a result has, and where in it each of them stands."""
+    number = places.of(result)
     order = np.argsort(number, kind="stable")
+    if not order.size:
+        return order, order
     at, there = _positions(number[order], places.sent)
-    row = order[at]
-    stored = [column[row] for column in prices]
-    same = there.copy()
-    for sent, found in zip(batch.prices, stored, strict=True):
-        same &= (sent.view(np.int64) == found.view(np.int64)) | (np.isnan(sent) & np.isnan(found))
-    wrong = np.flatnonzero(~same)
-    return list(_told(batch, wrong, (there, stored)))
+    sent = np.flatnonzero(there)
+    return sent, order[at[sent]]
+
+
+def _same_bytes(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return where two columns are equal bit for bit; NaN and NULL are the same."""
+    same: NDArray[np.bool_] = a.view(np.int64) == b.view(np.int64)
+    return same | (np.isnan(a) & np.isnan(b))
 
 
 def _positions(
@@ -159,20 +169,12 @@ def _positions(
     return at, ascending[at] == values
 
 
-def _told(
-    batch: Batch,
-    rows: NDArray[np.intp],
-    stored: tuple[NDArray[np.bool_], list[NDArray[np.float64]]] | None,
-) -> Iterator[Mismatch]:
-    for row in rows:
-        found = None
-        if stored is not None and stored[0][row]:
-            found = tuple(float(column[row]) for column in stored[1])
-        yield Mismatch(
-            Series(batch.node.names[batch.node.codes[row]], batch.interval),
-            batch.lane.names[batch.lane.codes[row]],
-            int(batch.ts[row]),
-            int(batch.known[row]),
-            tuple(float(column[row]) for column in batch.prices),
-            found,
-        )
+def _told(batch: Batch, row: int, stored: tuple[float, ...] | None) -> Mismatch:
+    return Mismatch(
+        Series(batch.node.names[batch.node.codes[row]], batch.interval),
+        batch.lane.names[batch.lane.codes[row]],
+        int(batch.ts[row]),
+        int(batch.known[row]),
+        tuple(float(column[row]) for column in batch.prices),
+        stored,
+    )

@@ -1,7 +1,7 @@
 """Results of queries as columns, whichever way they came."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -59,19 +59,17 @@ class Columns(Protocol):
 
 
 class ParquetColumns:
-    """What `/exp` answered."""
+    """What `/exp` answered; a column is decoded whenever it is asked for."""
 
-    def __init__(self, content: bytes) -> None:
-        buffer = pa.BufferReader(content)
+    def __init__(self, content: bytes | bytearray) -> None:
+        buffer = pa.BufferReader(pa.py_buffer(content))
         metadata = parquet.ParquetFile(buffer).metadata
         # Kept as a dictionary where it came as one: a tenth of the time that texts take.
         coded = _coded_columns(metadata) if metadata.num_rows else []
-        file = parquet.ParquetFile(buffer, read_dictionary=coded, metadata=metadata)
-        # A file is small, and callers run in threads already.
-        self._table = file.read(use_threads=False)
+        self._file = parquet.ParquetFile(buffer, read_dictionary=coded, metadata=metadata)
 
     def __len__(self) -> int:
-        return int(self._table.num_rows)
+        return int(self._file.metadata.num_rows)
 
     def times(self, name: str) -> NDArray[np.int64]:
         """Return a TIMESTAMP column as epoch microseconds; NULL is the lowest int64."""
@@ -83,12 +81,12 @@ class ParquetColumns:
 
     def doubles(self, name: str) -> NDArray[np.float64]:
         """Return a DOUBLE column; NULL is NaN."""
-        column: NDArray[np.float64] = self._table.column(name).to_numpy()
+        column: NDArray[np.float64] = self._column(name).to_numpy()
         return column
 
     def symbols(self, name: str) -> Symbols:
         """Return a SYMBOL or VARCHAR column."""
-        column = self._table.column(name)
+        column = self._column(name)
         if not len(column):
             return Symbols(np.empty(0, np.int32), ())
         if not pa.types.is_dictionary(column.type):
@@ -100,8 +98,12 @@ class ParquetColumns:
             codes.to_numpy().astype(np.int32, copy=False), tuple(array.dictionary.to_pylist())
         )
 
+    def _column(self, name: str) -> Any:
+        # A file is small, and callers run in threads already.
+        return self._file.read([name], use_threads=False).column(0)
+
     def _integers(self, name: str, unit: pa.DataType) -> NDArray[np.int64]:
-        column = self._table.column(name)
+        column = self._column(name)
         if unit != pa.int64():
             column = column.cast(unit).cast(pa.int64())
         if column.null_count:

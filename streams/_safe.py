@@ -24,6 +24,15 @@ READ_COMMITTED: Final = "read_committed"
 PLACE_TIMEOUT_S: Final = 60.0
 """Shorter than `broker_request_timeout`, after which Faust would go on without a start."""
 
+FETCH_WAIT_MS: Final = 100
+"""How long a broker may wait for a record before it answers a fetch that found none.
+
+The client has one fetch in flight for each broker. Where a partition is at its end and the others
+are not, one that waits holds up all of them; Faust's own 1,500 ms cost a third of the speed.
+"""
+
+CLIENT_OPTIONS: Final = {"_isolation_level": READ_COMMITTED, "_fetch_max_wait_ms": FETCH_WAIT_MS}
+
 Place = Callable[[Mapping[int, int | None]], Awaitable[Mapping[int, int]]]
 """Given the committed offset of each newly assigned partition: where each is to begin."""
 
@@ -39,9 +48,11 @@ class SafeThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: driver.Transport) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        if not hasattr(consumer, "_isolation_level"):
-            raise DriverChangedError("the isolation level cannot be set")
-        consumer._isolation_level = READ_COMMITTED  # noqa: SLF001 - the driver has no setting
+        # The driver has no settings for these.
+        for name, value in CLIENT_OPTIONS.items():
+            if not hasattr(consumer, name):
+                raise DriverChangedError(f"its client has no {name}")
+            setattr(consumer, name, value)
         return consumer
 
 

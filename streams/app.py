@@ -20,7 +20,7 @@ from topics import RawMessage
 
 COMMIT_INTERVAL_S = 1.0
 POLL_RECORDS_MAX = 100
-BUFFERED_RECORDS_MAX = 128
+BUFFERED_RECORDS_MAX = 64
 """Records that wait for the agent: 64 MB at the very most."""
 
 FETCH_BYTES_MAX = 1_048_576

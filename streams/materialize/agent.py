@@ -66,7 +66,7 @@ class MaterializeAgent:
                 await stream.ack(event)  # lets the shutdown go on; decides no commit
 
         flow = Flow(self._office, self._prover, self._partitions, done)
-        for work in (flow.write_all(), flow.prove_all(), self._check_always()):
+        for work in (*flow.stages(), self._check_always()):
             app.add_future(work)
         stopped = False
         async for events in stream.noack_take(TAKE_MAX, within=TAKE_S):

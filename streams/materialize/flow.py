@@ -1,12 +1,15 @@
-"""Three stages side by side: gather records, write them, prove and tell.
+"""Four stages side by side: gather records, write them, prove them, enter them and tell.
 
-While one flush is waited for and read back, the next is being written and the one after that is
-being gathered: three at most, in the order in which their records were read. (To prove two at
-once saves queries and costs memory; measured, it was no faster.)
+While one flush enters the ledger and its receipts are published, the next is waited for and read
+back, the one after that is being written, and a fourth is being gathered: in the order in which
+their records were read. The two waits at the end are short; done by the stage before, they held
+up the reading back of every flush. (To prove two at once saves queries and costs memory;
+measured, it was no faster.)
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from bars.errors import SeamlessError
 from runtime.log import logger
@@ -22,13 +25,22 @@ Done = Callable[[Sequence[Item], bool], Awaitable[None]]
 _log = logger(__name__)
 
 
+@dataclass(slots=True, eq=False)
+class _Flush:
+    """A batch on its way from stage to stage."""
+
+    batch: Batch
+    written_to: frozenset[str] | None = None
+    """The tables that hold its rows; None: nobody knows what became of them."""
+
+
 class Flow:
     """Takes history records in and tells when they are durable."""
 
     def __init__(
         self, office: Office, prover: Prover, partitions: Mapping[int, Partition], done: Done
     ) -> None:
-        """Make the stages; `write_all` and `prove_all` run them.
+        """Make the stages; `run` runs them.
 
         Args:
             office: What the process shares.
@@ -41,63 +53,82 @@ class Flow:
         self._partitions = partitions
         self._done = done
         self._collector = Collector(office.settings.materialize, office.clock)
-        self._written: asyncio.Queue[tuple[Batch, frozenset[str]]] = asyncio.Queue(1)
+        self._written: asyncio.Queue[_Flush] = asyncio.Queue(1)
+        self._proved: asyncio.Queue[_Flush] = asyncio.Queue(1)
 
     async def put(self, item: Item) -> None:
         """Take a record in; waits while the stages are full."""
         await self._collector.put(item)
 
-    async def write_all(self) -> None:
-        """Write batch after batch, without end."""
+    def stages(self) -> tuple[Awaitable[None], ...]:
+        """Return what has to run, without end, for records to come through."""
+        return (
+            self._run(self._gathered, self._write),
+            self._run(lambda: _taken(self._written), self._prove),
+            self._run(lambda: _taken(self._proved), self._enter_and_tell),
+        )
+
+    async def _run(
+        self, take: Callable[[], Awaitable[_Flush]], work: Callable[[_Flush], Awaitable[None]]
+    ) -> None:
+        """Do one stage's work on flush after flush; once the process stops, let all go."""
         stopped: StoppedError | None = None
         while True:
-            batch = await self._collector.take()
+            flush = await take()
             if stopped is None:
                 try:
-                    tables = await self._write(batch)
+                    await work(flush)
                 except StoppedError as error:
                     stopped = error
                 else:
-                    await self._written.put((batch, tables))
-                    await self._written.join()
                     continue
-            await self._let_go(batch.items, stopped)
+            await self._let_go(flush.batch.items, stopped)
 
-    async def _write(self, batch: Batch) -> frozenset[str]:
-        async def attempt() -> frozenset[str]:
-            return await asyncio.to_thread(self._prover.write, batch.items)
+    async def _gathered(self) -> _Flush:
+        return _Flush(await self._collector.take())
 
-        return await self._office.patience.until_done("store_write", attempt)
+    async def _write(self, flush: _Flush) -> None:
+        async def attempt() -> None:
+            flush.written_to = await asyncio.to_thread(self._prover.write, flush.batch.items)
 
-    async def prove_all(self) -> None:
-        """Prove and tell what was written, without end."""
-        stopped: StoppedError | None = None
-        while True:
-            batch, tables = await self._written.get()
-            self._written.task_done()
-            if stopped is None:
-                try:
-                    await self._settle(batch.items, tables)
-                except StoppedError as error:
-                    stopped = error
-                else:
-                    self._tell(batch)
-                    await self._done(batch.items, True)
-                    continue
-            await self._let_go(batch.items, stopped)
+        await self._office.patience.until_done("store_write", attempt)
+        await self._written.put(flush)
 
-    async def _settle(self, items: Sequence[Item], tables: frozenset[str]) -> None:
-        written: frozenset[str] | None = tables
+    async def _prove(self, flush: _Flush) -> None:
+        await self._with_store(flush, lambda: asyncio.to_thread(self._sure, flush))
+        await _hand_on(flush, self._proved)
+
+    async def _enter_and_tell(self, flush: _Flush) -> None:
+        items = flush.batch.items
+
+        def enter() -> None:
+            if flush.written_to is None:  # the store went away after the proof
+                self._sure(flush)
+            self._prover.enter(items, self._reached(items))
+
+        await self._with_store(flush, lambda: asyncio.to_thread(enter))
+        by_partition: dict[int, list[Item]] = {}
+        for item in items:
+            by_partition.setdefault(item.message.partition, []).append(item)
+        await asyncio.gather(*(self._partitions[p].tell(own) for p, own in by_partition.items()))
+        self._tell(flush.batch)
+        await self._done(items, True)
+
+    def _sure(self, flush: _Flush) -> None:
+        """Return once the rows are proved to be there. Blocking."""
+        items = flush.batch.items
+        if flush.written_to is None:
+            flush.written_to = self._prover.write(items)
+        self._prover.prove(items, flush.written_to)
+
+    async def _with_store(self, flush: _Flush, work: Callable[[], Awaitable[None]]) -> None:
+        """Work on the store until it is done; whenever the store was away, write again first."""
 
         async def attempt() -> None:
-            nonlocal written
             try:
-                if written is None:  # what became of the rows is not known
-                    written = await asyncio.to_thread(self._prover.write, items)
-                await asyncio.to_thread(self._prover.prove, items, written)
-                await asyncio.to_thread(self._prover.enter, items, self._reached(items))
+                await work()
             except StoreUnavailableError:
-                written = None
+                flush.written_to = None
                 raise
             except SuspendedTableError as error:
                 self._office.metrics.store_suspended.set(1)
@@ -106,10 +137,6 @@ class Flow:
             self._office.metrics.store_suspended.set(0)
 
         await self._office.patience.until_done("store", attempt)
-        by_partition: dict[int, list[Item]] = {}
-        for item in items:
-            by_partition.setdefault(item.message.partition, []).append(item)
-        await asyncio.gather(*(self._partitions[p].tell(own) for p, own in by_partition.items()))
 
     def _reached(self, items: Iterable[Item]) -> dict[int, int]:
         partitions = {item.message.partition for item in items}
@@ -129,3 +156,15 @@ class Flow:
         """
         _log.info("let_go", records=len(items), reason=str(error))
         await self._done(items, False)
+
+
+async def _hand_on(flush: _Flush, queue: asyncio.Queue[_Flush]) -> None:
+    """Give a flush to the next stage, and wait until it is taken: no more are under way."""
+    await queue.put(flush)
+    await queue.join()
+
+
+async def _taken(queue: asyncio.Queue[_Flush]) -> _Flush:
+    flush = await queue.get()
+    queue.task_done()
+    return flush

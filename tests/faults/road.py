@@ -15,6 +15,8 @@ from pathlib import Path
 import httpx
 import numpy as np
 import yaml
+from confluent_kafka import OFFSET_END, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 import topics
 from avro_schemas import BackfillRequest, BackfillStatus, RequestKind, RequestState
@@ -27,6 +29,7 @@ from provider.backfills import BackfillRequests
 from runtime import Settings, SystemClock
 from sources.testing import calls_of, write_truth
 from store import Dsn, Store
+from topics import Catalogue
 
 ROOT = Path(__file__).parents[2]
 MINUTE = 60
@@ -310,6 +313,15 @@ class Road:
         with self.store() as store:
             table = store.bars_table(MINUTE)
         return int(self.sql(f'SELECT count() FROM "{table}"')[0][0])
+
+    def take_chunks(self) -> None:
+        """Delete every chunk that stands in the topic now, as retention does."""
+        kafka = self.settings.kafka
+        name = Catalogue.of(kafka).chunks.name
+        admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+        whole = [TopicPartition(name, p, OFFSET_END) for p in range(kafka.partitions)]
+        for deleted in admin.delete_records(whole).values():
+            deleted.result(timeout=10)
 
     def sql(self, text: str) -> list[list[int]]:
         """Ask QuestDB something that no part of ours asks."""

@@ -146,7 +146,7 @@ async def _suspended(road: Road, series: Series, outage_s: float) -> None:
     agent = road.agents["materialize"]
     # Nothing may be on its way: a table that is just applying comes to its end all the same.
     road.places.hold.touch()
-    await asyncio.to_thread(_until_quiet, road, series)
+    await asyncio.to_thread(_until_still, lambda: _ledgered(road, series))
     agent.log.write_bytes(b"")
     road.sql(f'ALTER TABLE "{table}" SUSPEND WAL')
     road.places.hold.unlink()
@@ -162,11 +162,26 @@ async def _suspended(road: Road, series: Series, outage_s: float) -> None:
         road.sql(f'ALTER TABLE "{table}" RESUME WAL')
 
 
-def _until_quiet(road: Road, series: Series) -> None:
-    """Return when the ledger has not grown for a while."""
-    seen, since = -1, time.monotonic()
+async def _expired(road: Road, series: Series, _outage_s: float) -> None:
+    """Retention takes chunks that nobody has judged: told as expired, and fetched again."""
+    conform = road.agents["conform"]
+    await asyncio.to_thread(conform.stop)
+    # The worker goes on until both of its leases wait for a verdict.
+    await asyncio.to_thread(_until_still, lambda: road.calls(series))
+    await asyncio.to_thread(road.take_chunks)
+    conform.log.write_bytes(b"")
+    await asyncio.to_thread(conform.start)
+    told = '"event": "expired"'
+    await asyncio.to_thread(
+        until, lambda: told in conform.log.read_text("utf-8"), "a verdict on them", conform.tail
+    )
+
+
+def _until_still(count: Callable[[], int]) -> None:
+    """Return when a number has not changed for a while."""
+    seen, since = count(), time.monotonic()
     while time.monotonic() - since < QUIET_S:
-        found = _ledgered(road, series)
+        found = count()
         if found != seen:
             seen, since = found, time.monotonic()
         time.sleep(POLL_S)
@@ -220,5 +235,6 @@ SCENARIOS = (
     ),
     Scenario("QuestDB killed with unapplied WAL", "nothing lost", _unapplied, quick=True),
     Scenario("QuestDB from an older copy", "heals by itself", _restored, quick=True),
+    Scenario("chunks expire unjudged", "told, fetched again", _expired, quick=True),
     Scenario("a suspended table", "alarm, nothing acknowledged", _suspended, quick=True),
 )

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import yaml
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from avro_schemas import BarChunk, ConformanceReport, Receipt, Record, VisibleMark
 from bars.fingerprint import content_hash
@@ -231,6 +233,13 @@ class Road:
         name = (topic or self.catalogue.chunks).name
         partition = partition_of(key, self.settings.kafka.partitions)
         return await asyncio.wrap_future(self._producer.send(name, key, value, partition=partition))
+
+    async def take_chunks(self, before: Delivered) -> None:
+        """Delete the chunks of a partition that stand before one, as retention does."""
+        admin = AdminClient({"bootstrap.servers": self.settings.kafka.bootstrap})
+        place = TopicPartition(self.catalogue.chunks.name, before.partition, before.offset)
+        for deleted in admin.delete_records([place]).values():
+            await asyncio.to_thread(deleted.result, 10)
 
     async def until(
         self,

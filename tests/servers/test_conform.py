@@ -254,3 +254,22 @@ async def test_a_chunk_of_an_unknown_series_does_not_hold_up_others(
     assert (report.verdict, report.error_class) == (Verdict.BLOCKED, "unknown_node")
     assert "ohlcv:test:nobody" in report.message
     assert (await road.verdict(found)).request_id == "mine"
+
+
+async def test_chunks_that_retention_took_unjudged_are_told_and_what_follows_is_judged(
+    agents: Agents, road: Road
+) -> None:
+    """One verdict for the whole range: nobody waits for ever for what nobody can judge."""
+    conform = agents.start("conform")
+    (judged,) = await road.publish(chunk(BARS))
+    assert (await road.verdict(judged)).verdict is Verdict.PASSED
+    assert conform.stop() == 0
+    *gone, kept = await road.publish(*(chunk(changed(BARS, 1, 101.0 + i)) for i in range(3)))
+    await road.take_chunks(kept)
+    agents.start("conform")
+    for each in gone:
+        report = await road.verdict(each)
+        assert (report.verdict, report.error_class) == (Verdict.EXPIRED, "expired")
+        assert (report.chunk_offset, report.chunk_offset_end) == (gone[0].offset, kept.offset)
+    assert (await road.verdict(kept)).verdict is Verdict.PASSED
+    assert len(await road.everything(road.catalogue.reports)) == 3

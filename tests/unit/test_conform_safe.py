@@ -9,9 +9,10 @@ from faust.types import TP, Message
 from faust.types.tuples import ConsumerMessage
 
 from runtime import KafkaSettings
-from streams._safe import SafeApp, SafeConsumer
+from streams import _safe
+from streams._safe import SafeApp, SafeConsumer, SafeTransport
 from streams.app import create_app
-from streams.errors import UnplacedPartitionError
+from streams.errors import DriverChangedError, UnplacedPartitionError
 
 TOPIC = "chunks"
 ZERO, ONE = TP(TOPIC, 0), TP(TOPIC, 1)
@@ -159,3 +160,27 @@ async def test_records_of_a_partition_that_is_gone_are_not_committed(bench: Benc
     await bench.consumer.on_partitions_revoked({ZERO})
     bench.consumer.mark_durable(messages)
     assert bench.consumer._new_offset(ZERO) is None
+
+
+async def test_the_client_hides_what_is_not_committed_and_waits_for_no_partition_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has one fetch in flight a broker: a wait at one partition's end is a wait of all."""
+    bench = Bench(monkeypatch)
+    transport = bench.app.transport
+    assert isinstance(transport, SafeTransport)
+    client = bench.consumer._new_consumer_thread()._create_worker_consumer(transport)
+    assert (client._isolation_level, client._fetch_max_wait_ms) == ("read_committed", 100)
+    await client.stop()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it is left open
+async def test_a_client_that_has_changed_inside_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench(monkeypatch)
+    transport = bench.app.transport
+    assert isinstance(transport, SafeTransport)
+    monkeypatch.setattr(_safe, "CLIENT_OPTIONS", {"_moved": 1})
+    with pytest.raises(DriverChangedError, match="_moved"):
+        bench.consumer._new_consumer_thread()._create_worker_consumer(transport)

@@ -232,7 +232,7 @@ class Bench:
     async def run(self, *items: Item) -> None:
         """Put the items through; time goes on whenever all of it waits."""
         flow = self.flow()
-        works = [asyncio.ensure_future(w) for w in (flow.write_all(), flow.prove_all())]
+        works = [asyncio.ensure_future(stage) for stage in flow.stages()]
         for each in items:
             await flow.put(each)
         try:
@@ -295,7 +295,7 @@ async def test_who_has_let_go_of_a_flush_lets_go_of_what_follows() -> None:
     """The mark would pass over what is not in the store, though the store is back by then."""
     bench = Bench(FakeStore(raises={"wait": [AWAY]}), stopping=True)
     work = bench.flow()
-    tasks = [asyncio.ensure_future(w) for w in (work.write_all(), work.prove_all())]
+    tasks = [asyncio.ensure_future(stage) for stage in work.stages()]
     for number, each in enumerate((item(3), item(4)), 1):
         await work.put(each)
         await bench.until_done(number)

@@ -142,7 +142,7 @@ def answering(status: int, body: bytes = b"", missing: int = 0) -> Iterator[tupl
             thread.join()
 
 
-def export(dsn: Dsn) -> bytes | None:
+def export(dsn: Dsn) -> bytearray | None:
     return Export(dsn).parquet("SELECT 1", Until.after(5))
 
 
@@ -187,7 +187,7 @@ def test_too_many_exports_is_not_an_error() -> None:
 
 def test_user_and_password_go_with_every_request() -> None:
     with answering(HTTPStatus.OK, b"PAR1 PAR1") as (dsn, server):
-        assert export(dsn) == b"PAR1 PAR1"
+        assert export(dsn) == bytearray(b"PAR1 PAR1")
     assert server.seen == ["Basic bWU6cHc="]
 
 
