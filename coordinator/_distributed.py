@@ -114,6 +114,17 @@ class DistributedBackfillCoordinator:
         command = machine.Resync(target=target, covered=tuple(covered), judged=judged)
         obeyed(await self._command("/v1/lanes:resync", command))
 
+    async def raise_epoch(self, above_token: int) -> int:
+        """See to it that every token from now on is above one; return the epoch.
+
+        A service that was made anew knows nothing of the tokens that are in the ledger. Who has
+        read the ledger says so before the first lease; nothing happens when it is so already.
+        """
+        body = {"above_token": above_token}
+        told = await self._cluster.change("/v1/epoch", body, self._budget)
+        obeyed(_reply(told))
+        return int(told.document["epoch"])
+
     # Leases
 
     async def acquire(

@@ -16,6 +16,7 @@ from coordinator._cluster import Budget
 from coordinator._distributed import DistributedBackfillCoordinator
 from coordinator._http import ClientOptions
 from coordinator._local import LocalCoordinator
+from coordinator.configured import machine_config
 from coordinator.errors import (
     CommandRefusedError,
     CoordinatorError,
@@ -62,6 +63,7 @@ __all__ = [
     "SessionLostError",
     "check_ttl_ms",
     "epoch_of",
+    "machine_config",
     "token_of",
 ]
 

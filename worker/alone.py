@@ -1,14 +1,10 @@
 """Makes sure that there is one fetch worker: a lock on this machine, the group on all machines."""
 
-import fcntl
-import os
-import socket
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from runtime.clock import Clock
+from runtime.lock import FileLock, LockHeldError
 from runtime.log import logger
 from topics import Member
 from worker.errors import SecondWorkerError
@@ -21,12 +17,8 @@ GRACE_S = 3.0
 _log = logger(__name__)
 
 
-class MachineLock:
-    """A lock on a file that ends with the process, however that ends."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: int | None = None
+class MachineLock(FileLock):
+    """The lock of the one fetch worker of this machine."""
 
     def __enter__(self) -> Self:
         """Take it.
@@ -34,29 +26,10 @@ class MachineLock:
         Raises:
             SecondWorkerError: Another process has it.
         """
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.read(file, 200).decode("utf-8", "replace").strip() or "an unknown process"
-            os.close(file)
-            raise SecondWorkerError(f"{owner} holds {self._path}") from None
-        os.truncate(file, 0)
-        os.write(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-        self._file = file
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        # The file stays: whoever removed it could take the lock of the next one's away.
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+            return super().__enter__()
+        except LockHeldError as error:
+            raise SecondWorkerError(str(error)) from None
 
 
 async def wait_alone(

@@ -13,11 +13,11 @@ from pathlib import Path
 from random import SystemRandom
 
 from bars.errors import SeamlessError
-from coordinator.client import PPM, LocalCoordinator, MachineConfig
+from coordinator.client import LocalCoordinator, machine_config
 from runtime.clock import Clock, SystemClock
 from runtime.log import logger
 from runtime.metrics import Metrics
-from runtime.settings import BackfillSettings, Settings
+from runtime.settings import Settings
 from sources import Source, open_source
 from store import Store
 from topics import Codec, Member, Producer, Registry, members
@@ -112,9 +112,10 @@ async def _work(settings: Settings, options: ProcessOptions, sources: Mapping[st
         stack.push_async_callback(_flush, producer)
         inbox = KafkaInbox(settings.kafka, codec)
         stack.push_async_callback(inbox.close)
+        config = machine_config(settings.backfill)
         collaborators = Collaborators(
             clock=clock,
-            leases=LocalCoordinator(clock, epoch, SystemRandom(), machine_of(settings.backfill)),
+            leases=LocalCoordinator(clock, epoch, SystemRandom(), config),
             sources=sources,
             inbox=inbox,
             outbox=KafkaOutbox(settings.kafka, codec, producer),
@@ -127,16 +128,6 @@ async def _work(settings: Settings, options: ProcessOptions, sources: Mapping[st
         await until_first_ends(
             worker.run(), _watch_group(inbox, settings, options.ready_file, patience)
         )
-
-
-def machine_of(backfill: BackfillSettings) -> MachineConfig:
-    """Return the lease machine's configuration."""
-    return MachineConfig(
-        lease_ttl_ms=backfill.lease_ttl_ms,
-        max_attempts=backfill.max_attempts,
-        retry_backoff_ms=backfill.retry_backoff_ms,
-        jitter_ppm=round(backfill.jitter_ratio * PPM),
-    )
 
 
 def _members(settings: Settings) -> Callable[[], Awaitable[tuple[Member, ...]]]:

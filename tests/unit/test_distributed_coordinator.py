@@ -22,6 +22,7 @@ from coordinator.client import (
     LeaseFailure,
     LeaseLostError,
     MachineConfig,
+    token_of,
 )
 from coordinator.machine import SubmitJob
 from runtime.clock import SystemClock
@@ -166,6 +167,21 @@ async def test_a_failure_that_is_repeated_counts_once() -> None:
         assert await client.fail(lease, LeaseFailure(error_class="source"))
         (lane,) = service.nodes[0].log.state().lanes.values()
         assert [entry.attempts for entry in lane.waiting] == [1]
+
+
+@pytest.mark.parametrize(("epoch", "above"), [(5, 0), (5, 4), (6, 5), (9, 8)])
+async def test_the_epoch_rises_above_the_ledgers_tokens_and_no_further(
+    epoch: int, above: int
+) -> None:
+    """A service that was made anew would else grant what conform refuses."""
+    async with serving() as service, client_of(service) as client:
+        token = token_of(above, 77)
+        assert await client.raise_epoch(token) == epoch
+        assert await client.raise_epoch(token) == epoch, "again: nothing happens"
+        await client.open_session("w", 60_000)
+        await client.submit_job(spec("job", 0, 10))
+        (lease,) = await client.acquire("w", 1)
+        assert lease.token > token
 
 
 # Claims

@@ -14,7 +14,7 @@ from avro_schemas import (
     Verdict,
 )
 from bars.window import Window
-from coordinator.client import Failure, token_of
+from coordinator.client import Failure, machine_config, token_of
 from runtime.settings import BackfillSettings
 from runtime.testing import ManualClock
 from tests.unit.worker_help import MINUTE, NODE, SERIES, ask, settings_of
@@ -26,7 +26,6 @@ from worker.epoch import EpochFileError, next_epoch
 from worker.errors import SecondWorkerError
 from worker.plan import plan
 from worker.ports import Place
-from worker.process import machine_of
 from worker.progress import Progress
 from worker.terms import terms_of
 from worker.verdicts import EARLY_MAX, Verdicts
@@ -221,7 +220,7 @@ def test_the_lease_machine_is_configured_as_the_settings_say() -> None:
     backfill = BackfillSettings(
         lease_ttl_ms=9_000, max_attempts=2, retry_backoff_ms=70, jitter_ratio=0.5
     )
-    made = machine_of(backfill)
+    made = machine_config(backfill)
     assert (made.lease_ttl_ms, made.max_attempts, made.retry_backoff_ms, made.jitter_ppm) == (
         9_000,
         2,

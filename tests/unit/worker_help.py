@@ -11,13 +11,12 @@ import numpy as np
 from avro_schemas import BackfillRequest, BackfillStatus, RequestKind
 from bars.frame import BarFrame
 from bars.series import Series
-from coordinator.client import LocalCoordinator
+from coordinator.client import LocalCoordinator, machine_config
 from runtime.metrics import Metrics
 from runtime.settings import BackfillSettings, NodeSettings, Settings, SourceSettings
 from runtime.testing import ManualClock
 from sources import Source
 from sources.testing import ScriptedFetcher
-from worker.process import machine_of
 from worker.service import Collaborators, FetchWorker
 from worker.testing import MemoryEvidence, MemoryInbox, MemoryRoad
 
@@ -108,7 +107,7 @@ async def working(
     clock = clock or ManualClock()
     road = road or MemoryRoad(clock)
     first, second = (ScriptedFetcher({NODE: bars(bars_held)}) for _ in range(2))
-    leases = LocalCoordinator(clock, epoch, Random(0), machine_of(settings.backfill))
+    leases = LocalCoordinator(clock, epoch, Random(0), machine_config(settings.backfill))
     worker = FetchWorker(
         settings,
         Collaborators(

@@ -10,7 +10,7 @@ from random import Random, SystemRandom
 
 import httpx
 
-from coordinator._service.api import admin, changes, health, legacy, reads, views
+from coordinator._service.api import admin, changes, epoch, health, legacy, reads, views
 from coordinator._service.api.app import Access, create_app
 from coordinator._service.api.auth import Tokens, check_exposure
 from coordinator._service.api.forward import forwarder
@@ -72,6 +72,7 @@ async def serve_api(
             *reads.routes(service),
             *views.routes(service),
             *admin.routes(service),
+            *epoch.routes(service),
             *legacy.routes(service, forwarder(http, lambda: log.status().peers)),
             *health.routes(log, metrics),
         ]

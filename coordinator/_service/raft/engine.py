@@ -133,6 +133,11 @@ class Engine:
         self.before_wait: Callable[[], None] = _nothing
         """Called in every turn when there may be results, before peers are waited for."""
 
+        self.applied: Callable[[int, bool], None] = _ignore
+        """Called after every entry with its index, and whether a snapshot has skipped entries
+        before it."""
+
+        self._skipped = False
         self._outside = outside
         self._waiting: dict[int, Proposal] = {}
         self._elapsed = Elapsed()
@@ -224,6 +229,8 @@ class Engine:
     def apply(self, index: int, entry: bytes) -> Applied:
         """Apply an entry."""
         reply = self.replica.apply(entry)
+        self.applied(index, self._skipped)
+        self._skipped = False
         if index % self.settings.digest_every == 0:
             self.digest = (index, self.replica.digest())
         clock_ms = self.replica.state.clock_ms
@@ -232,6 +239,7 @@ class Engine:
     def restore(self, state: bytes) -> None:
         """Become what a snapshot says."""
         self.replica.restore(state)
+        self._skipped = True
 
     def propose(self) -> None:
         """Append what waits, if this node leads and can be heard."""
@@ -383,4 +391,8 @@ def _conf(
 
 
 def _nothing() -> None:
+    """Do nothing."""
+
+
+def _ignore(_index: int, _skipped: bool) -> None:
     """Do nothing."""

@@ -18,6 +18,7 @@ from pysyncobj.node import TCPNode
 
 from coordinator._service.log import (
     Answer,
+    Listener,
     LogError,
     LogStatus,
     NotLeaderError,
@@ -32,7 +33,7 @@ from coordinator._service.raft.poller import WakingPoller
 from coordinator._service.raft.secret import read_secret
 from coordinator._service.raft.settings import RaftSettings
 from coordinator._service.raft.transport import GuardedTransport
-from coordinator.machine import AnyCommand, Code, State
+from coordinator.machine import AnyCommand, Code, Event, State
 from coordinator.machine.replica import Replica
 from coordinator.machine.wire import Entry, decode_reply, encode_entry
 from runtime.clock import Clock
@@ -95,7 +96,13 @@ class RaftNumbers:
 class RaftLog:
     """A `ReplicatedLog` on PySyncObj. Belongs to one event loop."""
 
-    def __init__(self, settings: RaftSettings, replica: Replica, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: RaftSettings,
+        replica: Replica,
+        clock: Clock,
+        heard: list[Event] | None = None,
+    ) -> None:
         """Prepare a node; nothing is opened before `start`.
 
         Args:
@@ -103,7 +110,12 @@ class RaftLog:
             replica: Its copy of the machine, as it was before the first entry. Its events come
                 from the node's thread.
             clock: Of this machine.
+            heard: What the replica's events are put into, so that listeners may be told; None:
+                they are told of entries without events.
         """
+        self._heard = [] if heard is None else heard
+        self._listeners: list[Listener] = []
+        self._news: list[tuple[int, tuple[Event, ...] | None]] = []
         self._settings = settings
         self._replica = replica
         self._clock = clock
@@ -177,6 +189,16 @@ class RaftLog:
         """Return the state as this node has applied it."""
         return self._replica.state
 
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Have a listener called on the loop for every entry; return what ends that."""
+        self._listeners.append(listener)
+
+        def end() -> None:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+        return end
+
     def digest(self) -> tuple[int, str]:
         """Return a raft index and the digest of the state at that index."""
         return self._engine.digest
@@ -248,6 +270,7 @@ class RaftLog:
             self._fail(ready, error)
         else:
             engine.before_wait = self._deliver
+            engine.applied = self._on_applied
             self._put_by(ready, engine)
             self._deliver()
             self._turn(engine)
@@ -282,10 +305,24 @@ class RaftLog:
     def _put_by(self, future: "asyncio.Future[Any]", result: object) -> None:
         self._results.append((future, result))
 
+    def _on_applied(self, index: int, skipped: bool) -> None:
+        if skipped:
+            self._news.append((index - 1, None))
+        self._news.append((index, tuple(self._heard)))
+        self._heard.clear()
+
     def _deliver(self) -> None:
+        if self._news:
+            news, self._news = self._news, []
+            self._loop.call_soon_threadsafe(self._tell, news)
         if self._results:
             results, self._results = self._results, []
             self._loop.call_soon_threadsafe(_settle, results)
+
+    def _tell(self, news: list[tuple[int, tuple[Event, ...] | None]]) -> None:
+        for index, events in news:
+            for listener in tuple(self._listeners):
+                listener(index, events)
 
 
 def _settle(results: _Results) -> None:

@@ -1,0 +1,207 @@
+"""A node of the lease service as a process: starts, serves, stops, remembers; three of them."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from coordinator.client import (
+    Budget,
+    ClientOptions,
+    DistributedBackfillCoordinator,
+    LeaseLostError,
+)
+from tests.unit.machine_help import spec
+
+START_S = 30.0
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports on which nobody listens now."""
+    with ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
+class Cluster:
+    """Nodes as processes in one folder."""
+
+    def __init__(self, folder: Path, nodes: int = 1, **section: Any) -> None:
+        ports = free_ports(2 * nodes)
+        self.folder = folder
+        self.urls = [f"http://127.0.0.1:{port}" for port in ports[:nodes]]
+        peers = [f"127.0.0.1:{port}" for port in ports[nodes:]]
+        self.config = folder / "seamless.yaml"
+        document = {
+            "state_dir": str(folder),
+            "coordinator": {"urls": self.urls, "peers": peers, **section},
+        }
+        self.config.write_text(yaml.safe_dump(document))
+        self.running: dict[int, subprocess.Popen[bytes]] = {}
+
+    def start(self, number: int) -> None:
+        """Start a node; `ready` waits for it."""
+        self._ready(number).unlink(missing_ok=True)
+        words = ["--config", str(self.config), "--node", str(number)]
+        words += ["--ready-file", str(self._ready(number))]
+        with (self.folder / f"{number}.log").open("ab") as log:
+            self.running[number] = subprocess.Popen(
+                [sys.executable, "-m", "coordinator", *words], stderr=log, cwd=ROOT
+            )
+
+    async def ready(self, *numbers: int) -> None:
+        """Return when nodes have said that they are ready."""
+        async with asyncio.timeout(START_S):
+            for number in numbers:
+                while not self._ready(number).exists():
+                    assert self.running[number].poll() is None, self.log(number)
+                    await asyncio.sleep(0.02)
+
+    def end(self, number: int, how: int = signal.SIGTERM) -> int:
+        """Send a signal to a node and return its exit code."""
+        process = self.running.pop(number)
+        process.send_signal(how)
+        return process.wait(START_S)
+
+    def log(self, number: int) -> str:
+        return (self.folder / f"{number}.log").read_text()
+
+    def run(self, *words: str) -> tuple[int, str]:
+        """Run a node that is to end by itself; return its exit code and what it said."""
+        command = [sys.executable, "-m", "coordinator", "--config", str(self.config), *words]
+        ended = subprocess.run(
+            command, capture_output=True, text=True, timeout=START_S, check=False, cwd=ROOT
+        )
+        return ended.returncode, ended.stderr
+
+    def _ready(self, number: int) -> Path:
+        return self.folder / f"{number}.ready"
+
+
+@contextmanager
+def cluster(folder: Path, nodes: int = 1, **section: Any) -> Iterator[Cluster]:
+    made = Cluster(folder, nodes, **section)
+    try:
+        yield made
+    finally:
+        for process in made.running.values():
+            process.kill()
+            process.wait()
+
+
+@asynccontextmanager
+async def client_of(made: Cluster) -> AsyncGenerator[DistributedBackfillCoordinator]:
+    options = ClientOptions(budget=Budget(whole_s=20, attempt_s=3))
+    async with DistributedBackfillCoordinator(made.urls, options) as client:
+        yield client
+
+
+async def test_a_node_remembers_what_it_has_answered(tmp_path: Path) -> None:
+    with cluster(tmp_path) as made:
+        made.start(1)
+        await made.ready(1)
+        async with client_of(made) as client:
+            await client.open_session("w", 600_000)
+            await client.submit_job(spec("job", 0, 30))
+            done, held = await client.acquire("w", 2)
+            await client.complete(done)
+        assert made.end(1) == 0
+        made.start(1)
+        await made.ready(1)
+        async with client_of(made) as client:
+            await client.complete(held)
+            with pytest.raises(LeaseLostError):
+                await client.complete(done)
+            (last,) = await client.acquire("w", 5)
+            assert last.token > held.token
+            state = await client.job("job")
+            assert state is not None
+            assert [(w.start, w.end) for w in state.todo] == [(20, 30)]
+
+
+async def test_three_nodes_go_on_without_the_one_that_led(tmp_path: Path) -> None:
+    with cluster(tmp_path, 3) as made:
+        for number in (1, 2, 3):
+            made.start(number)
+        await made.ready(1, 2, 3)
+        async with client_of(made) as client, httpx.AsyncClient(trust_env=False) as http:
+            await client.open_session("w", 600_000)
+            await client.submit_job(spec("job", 0, 30))
+            (first,) = await client.acquire("w", 1)
+            status = (await http.get(f"{made.urls[0]}/v1/state?read=local")).json()
+            leader = made.urls.index(status["node"]["leader_url"]) + 1
+            made.end(leader, signal.SIGKILL)
+            (second,) = await client.acquire("w", 1)
+            assert second.token > first.token
+            await client.complete(first)
+            made.start(leader)
+            await made.ready(leader)
+            state = await client.job("job")
+            assert state is not None
+            assert [(w.start, w.end) for w in state.todo] == [(10, 30)]
+        assert [made.end(number) for number in (1, 2, 3)] == [0, 0, 0]
+
+
+async def test_a_node_runs_once(tmp_path: Path) -> None:
+    with cluster(tmp_path) as made:
+        made.start(1)
+        await made.ready(1)
+        code, said = made.run()
+        assert code == 2
+        assert f"process {made.running[1].pid}" in said
+
+
+async def test_a_node_that_was_made_stays_as_it_was_made(tmp_path: Path) -> None:
+    """Else nodes that read their logs again would part."""
+    with cluster(tmp_path) as made:
+        made.start(1)
+        await made.ready(1)
+        made.end(1)
+        document = yaml.safe_load(made.config.read_text())
+        made.config.write_text(yaml.safe_dump({**document, "backfill": {"max_attempts": 9}}))
+        made.start(1)
+        await made.ready(1)
+        made.end(1)
+        assert '"event": "configuration_not_followed", "field": "max_attempts"' in made.log(1)
+
+
+@pytest.mark.parametrize(
+    ("section", "words", "told"),
+    [
+        ({}, ["--node", "2"], "--node must be 1 to 1"),
+        ({"listen": "0.0.0.0:18070"}, [], "on the loopback, or with token_file"),
+        ({"token_file": "nowhere"}, [], "nowhere: No such file"),
+        ({"secret_file": "nowhere"}, [], "secret file"),
+        ({"urls": ["https://127.0.0.1:18070"]}, [], "https with a certificate"),
+        ({"peers": ["127.0.0.1:1"], "urls": []}, [], "coordinator.urls"),
+    ],
+)
+def test_a_node_that_cannot_be_is_refused_with_the_reason(
+    tmp_path: Path, section: dict[str, Any], words: list[str], told: str
+) -> None:
+    with cluster(tmp_path, **section) as made:
+        code, said = made.run(*words)
+        assert (code, told in said) == (2, True), said
+        assert not list(tmp_path.glob("coordinator/node-*/journal.log"))
+
+
+def test_files_that_are_damaged_are_for_a_person(tmp_path: Path) -> None:
+    folder = tmp_path / "coordinator" / "node-1"
+    folder.mkdir(parents=True)
+    (folder / "journal.log").write_bytes(os.urandom(200))
+    with cluster(tmp_path) as made:
+        code, said = made.run()
+        assert (code, "damaged" in said) == (2, True), said
