@@ -15,6 +15,9 @@ from runtime.log import logger
 from worker.waiting import until_set
 from worker.windows import Means, WindowWork
 
+CLOSE_S = 5.0
+"""A worker that goes waits no longer for the lease service: its session ends without it too."""
+
 HELD_PER_FETCH = 8
 """Leases held for each window that is fetched at a time: most of them wait for a verdict."""
 
@@ -73,7 +76,7 @@ class Fetcher:
                 group.create_task(self._keep(), name="leases are kept")
                 group.create_task(self._take(group), name="leases are taken")
         finally:
-            await self._means.leases.close_session(self._session_id)
+            await self._close_session()
 
     async def _take(self, group: asyncio.TaskGroup) -> None:
         most = self._means.max_concurrent_requests
@@ -150,6 +153,13 @@ class Fetcher:
             held.lost = error
             if held.task is not None:
                 held.task.cancel()
+
+    async def _close_session(self) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self._means.leases.close_session(self._session_id)
+        except (CoordinatorUnavailableError, TimeoutError) as error:
+            _log.warning("session_left_open", session=self._session_id, reason=str(error))
 
     async def _open_session(self) -> None:
         async def opened() -> None:

@@ -231,6 +231,7 @@ def _report(chunk: BarChunk, place: Place) -> ConformanceReport:
         start=chunk.start,
         end=chunk.end,
         request_id=chunk.request_id,
+        request_ids=chunk.request_ids,
         lease_token=chunk.lease_token,
         bars=int(chunk.ts.size),
         content_hash=chunk.content_hash,

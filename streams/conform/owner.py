@@ -32,12 +32,12 @@ from streams.conform.recovery import Recovered, recover
 from streams.conform.screen import Candidate, Place, Rejection, Rules, screen
 from streams.conform.stored import Stored, ask
 from streams.errors import InputGoneError, OverlayFullError, OwnerLostError, StoreBehindError
-from streams.marks import MarkReader
 from streams.patience import Patience, in_thread, transaction_max_s
 from topics import (
     Catalogue,
     Codec,
     FencedProducer,
+    MarkReader,
     RawMessage,
     Reader,
     UnreadableRecordError,

@@ -1,7 +1,7 @@
 """A fetch worker with everything outside in memory and time in the hands of the test."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from random import Random
@@ -18,7 +18,8 @@ from runtime.testing import ManualClock
 from sources import Source
 from sources.testing import ScriptedFetcher
 from worker.service import Collaborators, FetchWorker
-from worker.testing import MemoryEvidence, MemoryInbox, MemoryRoad
+from worker.testing import MemoryRoad
+from worker.testing_ends import MemoryEvidence, MemoryInbox
 
 MINUTE = 60
 NODE = "ohlcv:test:A:1m"
@@ -91,6 +92,53 @@ class Bench:
         raise AssertionError(f"{request_id} did not end: {told[-1] if told else 'never told of'}")
 
 
+@dataclass(slots=True, kw_only=True)
+class Fleet:
+    """Workers on one road that share one lease service."""
+
+    settings: Settings
+    clock: ManualClock
+    road: MemoryRoad
+    leases: LocalCoordinator
+    epoch: int
+
+    def hire(
+        self,
+        name: str,
+        sources: Mapping[str, Source],
+        partitions: Collection[int] = (0,),
+        settings: Settings | None = None,
+    ) -> tuple[FetchWorker, MemoryInbox]:
+        """Return one more worker, and its end of the request topic."""
+        inbox = MemoryInbox(self.road, self.clock, partitions)
+        collaborators = Collaborators(
+            clock=self.clock,
+            leases=self.leases,
+            sources=sources,
+            inbox=inbox,
+            outbox=self.road,
+            evidence=MemoryEvidence(self.road, self.clock),
+            ledger=self.road,
+            metrics=Metrics(),
+        )
+        chosen = settings or self.settings
+        return FetchWorker(chosen, collaborators, epoch=self.epoch, name=name), inbox
+
+
+def fleet_of(
+    settings: Settings | None = None,
+    road: MemoryRoad | None = None,
+    clock: ManualClock | None = None,
+    epoch: int = 1,
+) -> Fleet:
+    """Return a fleet without workers; its road may be that of one before."""
+    settings, clock = settings or settings_of(), clock or ManualClock()
+    leases = LocalCoordinator(clock, epoch, Random(0), machine_config(settings.backfill))
+    return Fleet(
+        settings=settings, clock=clock, road=road or MemoryRoad(), leases=leases, epoch=epoch
+    )
+
+
 @asynccontextmanager
 async def working(
     settings: Settings | None = None,
@@ -98,41 +146,24 @@ async def working(
     *,
     epoch: int = 1,
     empty_confirmed: bool = True,
-    answered: Mapping[str, BackfillStatus] | None = None,
     clock: ManualClock | None = None,
     bars_held: int = 1_000,
 ) -> AsyncIterator[Bench]:
     """Run a worker; its road may be that of one before."""
-    settings = settings or settings_of()
-    clock = clock or ManualClock()
-    road = road or MemoryRoad(clock)
+    fleet = fleet_of(settings, road, clock, epoch)
     first, second = (ScriptedFetcher({NODE: bars(bars_held)}) for _ in range(2))
-    leases = LocalCoordinator(clock, epoch, Random(0), machine_config(settings.backfill))
-    worker = FetchWorker(
-        settings,
-        Collaborators(
-            clock=clock,
-            leases=leases,
-            sources={
-                "first": Source("first", empty_confirmed, first),
-                "second": Source("second", empty_confirmed, second),
-            },
-            inbox=MemoryInbox(road),
-            outbox=road,
-            evidence=MemoryEvidence(road),
-            ledger=road,
-            metrics=Metrics(),
-        ),
-        epoch=epoch,
-        answered=answered,
-    )
+    sources = {
+        "first": Source("first", empty_confirmed, first),
+        "second": Source("second", empty_confirmed, second),
+    }
+    worker, _ = fleet.hire("worker", sources)
     task = asyncio.create_task(worker.run())
     bench = Bench(
-        clock=clock,
-        road=road,
+        clock=fleet.clock,
+        road=fleet.road,
         first=first,
         second=second,
-        leases=leases,
+        leases=fleet.leases,
         worker=worker,
         task=task,
     )
@@ -140,5 +171,5 @@ async def working(
         yield bench
     finally:
         worker.stop()
-        await clock.run(0)
+        await fleet.clock.run(0)
         await asyncio.wait_for(task, 10)
