@@ -106,7 +106,7 @@ class BackfillSettings(Section):
     """Windows that are fetched at a time."""
 
     max_attempts: int = setting(k.integer(1, 100), 6)
-    """Times that a source is asked for a window before the window has failed."""
+    """Times that a source is asked for a window before it is halved, or has failed with one bar."""
 
     retry_backoff_ms: int = setting(k.integer(0, 3_600_000), 500)
     """Delay before the second attempt; each later one waits twice as long."""

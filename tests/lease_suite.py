@@ -21,7 +21,7 @@ from coordinator.client import (
     SessionLostError,
 )
 from runtime.testing import ManualClock
-from tests.unit.machine_help import spec
+from tests.unit.machine_help import spec, target
 
 SESSION_MS = 3_600_000
 PATIENCE_S = 20.0
@@ -183,10 +183,11 @@ class LeaseSuite(ABC):
         "call",
         [
             lambda client, lease: client.renew(lease),
+            lambda client, lease: client.progress(lease, (lease.window,)),
             lambda client, lease: client.complete(lease),
             lambda client, lease: client.fail(lease, LeaseFailure(error_class="x")),
         ],
-        ids=["renew", "complete", "fail"],
+        ids=["renew", "progress", "complete", "fail"],
     )
     async def test_a_holder_that_is_late_is_told_how_its_lease_ended(
         self, call: Callable[[LeaseClient, HeldLease], Awaitable[object]]
@@ -306,3 +307,39 @@ class LeaseSuite(ABC):
             await bench.client.renew(lease, published=True)
             (second,) = await waiter
             assert second.window == Window(10, 20)
+
+    async def test_who_has_published_may_wait_as_long_as_it_takes(self) -> None:
+        """An outage of the store must not make its lease look stalled."""
+        async with self.bench() as bench:
+            await bench.client.submit_job(spec("job", 0, 20))
+            waiting, asking = await bench.client.acquire("w", 2)
+            for number in range(4):
+                await bench.pass_s(100)
+                waiting = await bench.client.renew(waiting, published=True)
+                if number < 3:
+                    asking = await bench.client.renew(asking)
+            with pytest.raises(LeaseLostError) as lost:
+                await bench.client.renew(asking)
+            assert lost.value.end is LeaseEnd.STALLED
+            await bench.client.complete(waiting, Brought(chunk_offset=4))
+
+    async def test_a_failure_that_no_part_can_escape_reaches_the_job_whole(self) -> None:
+        async with self.bench(MachineConfig(max_attempts=1)) as bench:
+            await bench.client.submit_job(spec("job", 0, 10))
+            (lease,) = await bench.client.acquire("w", 1)
+            failure = LeaseFailure(error_class="empty", divisible=False)
+            assert not await bench.client.fail(lease, failure)
+
+    async def test_what_the_ledger_ought_to_show_and_does_not_is_wanted_again(self) -> None:
+        async with self.bench() as bench:
+            await bench.client.submit_job(spec("job", 0, 20))
+            for offset, lease in enumerate(await bench.client.acquire("w", 2)):
+                await bench.client.complete(lease, Brought(chunk_offset=offset))
+            await bench.client.resync(target(), (), judged=0)
+            state = await bench.client.job("job")
+            assert state is not None
+            assert state.todo == ()
+            await bench.client.resync(target(), (Window(0, 10),), judged=2)
+            state = await bench.client.job("job")
+            assert state is not None
+            assert state.todo == (Window(10, 20),)

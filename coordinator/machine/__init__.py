@@ -13,9 +13,17 @@ Decided here, and shown by the tests:
   window that was being fetched already, but waits for that lease to end and takes its own.
 * A lease that expires, or whose session does, counts as an attempt. One that is given back, and
   one that the source asked to pause, does not.
+* What a holder has brought is done, however its lease ends. What is left is another window, with
+  one attempt behind it at most.
+* A window whose attempts are spent is halved, and each half tried once before it is halved again,
+  unless its holder says that no part could fare better. A single bar is given up.
 * What is given up is given up for the jobs of that moment. A job that is submitted later tries
   again.
-* A holder that comes late is told how its lease ended. Nothing else happens.
+* A holder that comes late is told how its lease ended, and counted. Nothing else happens.
+* To wait for a verdict is progress: an outage behind the holder makes no lease stalled.
+* Whoever changes something by order names what they expect to find, and why.
+
+`wire` has the documents, `replica` what a log applies, `views` what is read out of a state.
 
 Does not live here: what the ledger covers (it comes in with a job), waiting, transport.
 """

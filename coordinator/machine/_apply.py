@@ -14,6 +14,7 @@ from coordinator.machine import _sessions as sessions
 from coordinator.machine import commands as c
 from coordinator.machine._draft import Draft
 from coordinator.machine._queue import pass_over_time, settle, wait_ms
+from coordinator.machine._refuse import invalid
 from coordinator.machine._sorted import SortedMap
 from coordinator.machine._windows import expire
 from coordinator.machine.replies import Code, Event, Reply
@@ -39,7 +40,10 @@ def apply(state: State, command: c.AnyCommand) -> Applied:
     """
     draft = Draft(state)
     _pass_time(draft, command.elapsed_ms)
-    reply = _HANDLERS[type(command)](draft, command)
+    if isinstance(command, c.AdminCommand) and not command.reason.strip():
+        reply = invalid("reason", command.reason, "given: it stands in the audit")
+    else:
+        reply = _HANDLERS[type(command)](draft, command)
     settle(draft)
     return Applied(state=draft.commit(), reply=reply, events=tuple(draft.events))
 

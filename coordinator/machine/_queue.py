@@ -6,8 +6,9 @@ that a grant looks at one lane.
 
 from dataclasses import dataclass
 
-from bars.window import Window, subtract
+from bars.window import Window, merge, subtract
 from coordinator.machine._draft import Draft
+from coordinator.machine._ranges import first_outside, last_outside
 from coordinator.machine._windows import wanted_parts, wants
 from coordinator.machine.state import NEVER_MS, Job, Lane, Place, Placed, Waiting
 from coordinator.machine.values import Policy
@@ -162,13 +163,8 @@ def _cut(
     live = _live(draft, lane)
     if len(live) >= draft.config.live_windows_max:
         return None
-    # More ranges than that cannot all be taken.
-    some = len(live) + 1
-    free = subtract(job.todo[-some:] if newest else job.todo[:some], live)
-    if not free:
-        return None
-    ts = free[-1].end - 1 if newest else free[0].start
-    return _piece_at(job, jobs, ts, live), 0
+    ts = last_outside(job.todo, merge(live)) if newest else first_outside(job.todo, merge(live))
+    return None if ts is None else (_piece_at(job, jobs, ts, live), 0)
 
 
 def _piece_at(job: Job, jobs: list[Job], ts: int, live: list[Window]) -> Window:

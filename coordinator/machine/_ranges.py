@@ -50,6 +50,35 @@ def added(ranges: tuple[Window, ...], window: Window) -> tuple[Window, ...]:
     return (*ranges[:first], window, *ranges[max(first, end) :])
 
 
+def first_outside(ranges: tuple[Window, ...], taken: tuple[Window, ...]) -> int | None:
+    """Return the first open time of the ranges that is in none of `taken`; None: all are.
+
+    Looks once at each of `taken` at most, however many ranges one of them covers.
+    """
+    i, ts = 0, ranges[0].start if ranges else 0
+    while i < len(ranges):
+        ts = max(ts, ranges[i].start)
+        k = bisect_right(taken, ts, key=_START) - 1
+        if k < 0 or taken[k].end <= ts:
+            return ts
+        ts = taken[k].end
+        i = bisect_right(ranges, ts, key=_END)
+    return None
+
+
+def last_outside(ranges: tuple[Window, ...], taken: tuple[Window, ...]) -> int | None:
+    """Return the last open time of the ranges that is in none of `taken`; None: all are."""
+    i, ts = len(ranges) - 1, ranges[-1].end - 1 if ranges else 0
+    while i >= 0:
+        ts = min(ts, ranges[i].end - 1)
+        k = bisect_right(taken, ts, key=_START) - 1
+        if k < 0 or taken[k].end <= ts:
+            return ts
+        ts = taken[k].start - 1
+        i = bisect_right(ranges, ts, key=_START) - 1
+    return None
+
+
 def _touched(ranges: tuple[Window, ...], window: Window) -> tuple[int, int]:
     """Return where the ranges that share an open time with `window` begin and end."""
     first = bisect_right(ranges, window.start, key=_END)

@@ -88,6 +88,9 @@ def finish(draft: Draft, target: SeriesLane, parts: tuple[Window, ...], told: To
         told: What is known of it.
     """
     lane = draft.lanes[target.key]
+    draft.events += [
+        WindowDone(target=target, window=part, token=told.token or 0) for part in parts
+    ]
     for job in draft.jobs_of(lane):
         if told.token is None or told.token > job.since:
             _settle(draft, job, parts, told.session_bars)
@@ -97,7 +100,6 @@ def finish(draft: Draft, target: SeriesLane, parts: tuple[Window, ...], told: To
             done = added(done, kept)
         fresh.append(Fresh(window=part, chunk_offset=told.chunk_offset))
         cut_poisoned(draft, target, part)
-        draft.events.append(WindowDone(target=target, window=part, token=told.token or 0))
     old, fresh = fresh[:-FRESH_MAX], fresh[-FRESH_MAX:]
     offset = max([lane.settled_offset, *(each.chunk_offset for each in old)])
     draft.put_lane(replace(lane, done=done, fresh=tuple(fresh), settled_offset=offset))
@@ -181,6 +183,7 @@ def give_up(draft: Draft, lease: Lease, failure: Failure) -> None:
     """
     window, lane = failure.window, draft.lanes[lease.target.key]
     taken = [job for job in draft.jobs_of(lane) if wants(job, window, lease.token)]
+    draft.events.append(WindowFailed(target=lease.target, failure=failure, token=lease.token))
     for job in taken:
         failed = job.failed
         for part in inside(job.todo, window):
@@ -192,7 +195,6 @@ def give_up(draft: Draft, lease: Lease, failure: Failure) -> None:
             draft.events.append(JobFinished(job_id=job.spec.job_id))
     if taken:
         poison(draft, lease.target, failure, lease.token)
-    draft.events.append(WindowFailed(target=lease.target, failure=failure, token=lease.token))
 
 
 def expire(draft: Draft, lease: Lease, end: LeaseEnd) -> None:
@@ -250,8 +252,10 @@ def advance(draft: Draft, target: SeriesLane) -> None:
     jobs = draft.jobs_of(lane)
     lacks = [job.todo[0].start for job in jobs if job.todo]
     lacks += [lost[0].start for job in jobs if (lost := subtract(job.failed, lane.done))]
-    edge = min(lacks) if lacks else max(job.spec.window.end for job in jobs)
-    if lane.watermark is None or edge > lane.watermark:
+    # A job that was submitted for nothing says nothing of what is done.
+    edges = [min(lacks)] if lacks else [job.spec.window.end for job in jobs if job.slots]
+    edge = max(edges, default=None)
+    if edge is not None and (lane.watermark is None or edge > lane.watermark):
         draft.put_lane(replace(lane, watermark=edge))
 
 

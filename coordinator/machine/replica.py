@@ -160,20 +160,19 @@ class Replica:
 
     def _obey(self, entry: wire.Entry) -> bytes:
         elapsed_ms = min(max(entry.elapsed_ms, 0), ELAPSED_MS_MAX)
-        self._forget(self.state.clock_ms + elapsed_ms)
+        self._forget(self.state.clock_ms + elapsed_ms)  # what is too old by then
         said = self._said.get(entry.request_id)
         command = Tick() if said is not None else entry.command
         applied = apply(self.state, replace(command, elapsed_ms=elapsed_ms))
-        self.state = applied.state
-        self.term = entry.term
-        if applied.events:
-            self._tell(applied.events)
+        reply = wire.encode_reply(applied.reply) if said is None else said.text.encode()
+        # Nothing has changed until here, so a fault before it changes nothing.
+        self.state, self.term = applied.state, entry.term
         if said is not None:
             self.counts.repeated += 1
-            return said.text.encode()
-        reply = wire.encode_reply(applied.reply)
-        if entry.request_id:
+        elif entry.request_id:
             self._remember(entry.request_id, reply.decode())
+        if applied.events:
+            self._tell(applied.events)
         return reply
 
     def _remember(self, request_id: str, text: str) -> None:

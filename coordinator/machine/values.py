@@ -105,7 +105,7 @@ class MachineConfig:
     failures_max: int = 100
     """Failures told of each job; the ranges that failed are all told."""
 
-    sessions_max: int = 1_000
+    sessions_max: int = 10_000
     """Sessions open at a time."""
 
     session_leases_max: int = 1_024

@@ -71,7 +71,7 @@ TARGETS = tuple(
 )
 
 edges = st.tuples(st.integers(0, SLOTS), st.integers(0, SLOTS)).filter(lambda e: e[0] < e[1])
-ranges = st.lists(edges, max_size=4)
+ranges = st.lists(edges, max_size=8)
 windows = edges.map(lambda edge: Window(*edge))
 targets = st.sampled_from(TARGETS)
 

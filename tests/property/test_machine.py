@@ -195,4 +195,4 @@ class Coordinator(Holders):
 
 
 TestCoordinator = Coordinator.TestCase
-TestCoordinator.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestCoordinator.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

@@ -15,9 +15,15 @@ from coordinator.machine import (
     Lease,
     MachineConfig,
     OpenSession,
+    Policy,
+    Progress,
     QueryJob,
+    Renew,
     Reply,
     SeriesLane,
+    SetPolicy,
+    StaleClaim,
+    StaleKind,
     SubmitJob,
     Tick,
     apply,
@@ -101,8 +107,41 @@ class Bench:
         (lease,) = self.acquire(session)
         return lease
 
-    def complete(self, lease: Lease) -> Reply:
-        return self.do(Complete(session_id=lease.session_id, token=lease.token))
+    def complete(
+        self, lease: Lease, *, chunk_offset: int = -1, session_bars: int | None = None
+    ) -> Reply:
+        return self.do(
+            Complete(
+                session_id=lease.session_id,
+                token=lease.token,
+                chunk_offset=chunk_offset,
+                session_bars=session_bars,
+            )
+        )
+
+    def progress(
+        self, lease: Lease, *parts: tuple[int, int], session_bars: int | None = None
+    ) -> Reply:
+        return self.do(
+            Progress(
+                session_id=lease.session_id,
+                token=lease.token,
+                done=tuple(Window(*part) for part in parts),
+                session_bars=session_bars,
+            )
+        )
+
+    def renew(self, lease: Lease, *, published: bool = False) -> Reply:
+        return self.do(Renew(session_id=lease.session_id, token=lease.token, published=published))
+
+    def set_policy(self, policy: Policy, *, node: str = "n", version: int = 0) -> Reply:
+        return self.do(
+            SetPolicy(target=target(node), version=version, policy=policy, reason="a test")
+        )
+
+    def stale(self) -> list[tuple[StaleKind, int]]:
+        """Return the stale claims so far."""
+        return [(e.kind, e.token) for e in self.events if isinstance(e, StaleClaim)]
 
     def complete_next(self) -> Lease:
         lease = self.grant()
@@ -116,6 +155,7 @@ class Bench:
         error_class: str = "source",
         message: str = "",
         retriable: bool = True,
+        divisible: bool = True,
         rate_limited: bool = False,
         retry_after_ms: int = 0,
         chunk_offset: int = -1,
@@ -127,6 +167,7 @@ class Bench:
                 error_class=error_class,
                 message=message,
                 retriable=retriable,
+                divisible=divisible,
                 rate_limited=rate_limited,
                 retry_after_ms=retry_after_ms,
                 chunk_offset=chunk_offset,

@@ -119,6 +119,14 @@ def test_a_window_is_cut_for_all_its_jobs_together() -> None:
     assert windows(bench) == [Window(0, 10)]
 
 
+def test_one_fetch_may_cover_many_pieces_of_another_job_and_does_not_hide_the_rest_of_it() -> None:
+    bench = Bench()
+    bench.submit(spec("whole", 0, 10))
+    pieces = tuple(Window(start, start + 1) for start in (0, 2, 4, 6, 8, 50))
+    bench.submit(replace(spec("pieces", 0, 60), missing=pieces))
+    assert windows(bench) == [Window(0, 10), Window(50, 51)]
+
+
 def test_a_job_that_joins_shares_a_window_that_is_being_fetched() -> None:
     bench = Bench()
     bench.submit(spec("a", 0, 10))
@@ -168,60 +176,6 @@ def test_failures_are_told_up_to_a_limit_and_their_ranges_all() -> None:
     job = bench.job("job")
     assert len(job.failures) == 3
     assert job.failed == (Window(0, 100),)
-
-
-# Order
-
-
-def test_higher_priority_goes_first_and_then_who_came_first() -> None:
-    bench = Bench()
-    bench.submit(spec("low", 0, 10, node="low"))
-    bench.submit(spec("mid1", 0, 10, node="mid1", priority=5))
-    bench.submit(spec("mid2", 0, 10, node="mid2", priority=5))
-    bench.submit(spec("high", 0, 10, node="high", priority=9))
-    order = [lease.job_ids[0] for lease in bench.acquire(limit=4)]
-    assert order == ["high", "mid1", "mid2", "low"]
-
-
-def test_a_window_has_the_highest_priority_of_its_jobs() -> None:
-    bench = Bench()
-    bench.submit(spec("other", 0, 10, node="other", priority=3))
-    bench.submit(spec("low", 0, 10))
-    bench.submit(spec("high", 0, 10, priority=4))
-    assert bench.grant().job_ids == ("low", "high")
-
-
-def test_series_take_turns_so_that_none_starves_the_others() -> None:
-    bench = Bench()
-    bench.submit(spec("big", 0, 1_000, node="big"))
-    bench.submit(spec("small", 0, 20, node="small"))
-    assert [lease.target.series.node for lease in bench.acquire(limit=5)] == [
-        "big",
-        "small",
-        "big",
-        "small",
-        "big",
-    ]
-
-
-def test_a_job_that_is_passed_over_ages_until_it_is_served() -> None:
-    bench = Bench(session_ttl_ms=3_600_000)
-    bench.submit(spec("old", 0, 1_000, node="old"))
-    bench.pass_ms(bench.config.ageing_ms * 2)
-    bench.submit(spec("new", 0, 1_000, node="new", priority=1))
-    first, second = bench.acquire(limit=2)
-    assert first.job_ids == ("old",), "two priorities older"
-    assert second.job_ids == ("new",), "served: its age begins anew"
-
-
-def test_within_a_job_the_oldest_window_that_is_due_comes_first() -> None:
-    bench = Bench(MachineConfig(jitter_ppm=0))
-    bench.submit(spec("job", 0, 40))
-    bench.fail(bench.grant())
-    assert bench.grant().window == Window(10, 20)
-    bench.pass_ms(500)
-    assert bench.grant().window == Window(0, 10)
-    assert bench.grant().window == Window(20, 30)
 
 
 # Refetching
