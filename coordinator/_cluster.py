@@ -17,8 +17,12 @@ from coordinator.errors import CommandRefusedError, CoordinatorUnavailableError
 from runtime.backoff import Backoff
 from runtime.clock import Clock
 
-PAUSES = Backoff(first_s=0.05, cap_s=1.0, jitter_ratio=0.5)
-"""Between attempts; a node that tells who leads is believed at once, without a pause."""
+PAUSES = Backoff(first_s=0.05, cap_s=0.4, jitter_ratio=0.5)
+"""Between attempts; a node that tells who leads is believed at once, without a pause. Short: a new
+leader is found within a second, and nodes that are away are asked in vain cheaply."""
+
+RETRY_AFTER_MAX_S = 5.0
+"""A node that is busy is given at most so long."""
 
 CONNECT_S = 2.0
 CONNECTIONS_MAX = 200
@@ -127,10 +131,12 @@ class Cluster:
             at = self._at
             try:
                 async with asyncio.timeout(min(budget.attempt_s, left_s)):
-                    status, document = await self._send(request, self._urls[at])
+                    status, document, busy_s = await self._send(request, self._urls[at])
             except (httpx.TransportError, TimeoutError, ValueError) as error:
-                status, document = 0, {}
-                reason = f"{self._urls[at]}: {type(error).__name__}: {error}"
+                status, document, busy_s = 0, {}, 0.0
+                cut = isinstance(error, TimeoutError) and left_s < budget.attempt_s
+                if not (cut and reason):  # an attempt that had little time says little
+                    reason = f"{self._urls[at]}: {type(error).__name__}: {error}"
             if 0 < status not in TRY_AGAIN:
                 _check(status, document)
                 return Told(status=status, document=document, asked_s=asked_s, attempts=attempts)
@@ -140,13 +146,14 @@ class Cluster:
                 request = replace(request, body=request.again)
             if self._turn(at, status, document) and attempts <= len(self._urls):
                 continue
-            pause_s = PAUSES.delay_s(attempts, self._rng.random())
+            pause_s = max(busy_s, PAUSES.delay_s(attempts, self._rng.random()))
             await self._clock.sleep(min(pause_s, max(0.0, until_s - self._clock.monotonic())))
         raise CoordinatorUnavailableError(
             f"no answer within {budget.whole_s:g} s; the last of {attempts} attempts: {reason}"
         )
 
-    async def _send(self, request: "_Request", url: str) -> tuple[int, Mapping[str, Any]]:
+    async def _send(self, request: "_Request", url: str) -> tuple[int, Mapping[str, Any], float]:
+        """Return status, document, and how long a busy node wants to be left alone."""
         response = await self._http.request(
             request.method,
             url + request.path,
@@ -158,7 +165,11 @@ class Cluster:
         document = response.json()
         if not isinstance(document, Mapping):
             raise ValueError(f"status {response.status_code} without a JSON object")  # noqa: TRY004
-        return response.status_code, document
+        busy_s = 0.0
+        if response.status_code == _BUSY:
+            asked = response.headers.get("Retry-After", "")
+            busy_s = min(float(asked), RETRY_AFTER_MAX_S) if asked.isdecimal() else 0.0
+        return response.status_code, document, busy_s
 
     def _turn(self, at: int, status: int, document: Mapping[str, Any]) -> bool:
         """Choose the node to ask next; return whether we were told which one."""

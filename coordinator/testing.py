@@ -18,6 +18,7 @@ from coordinator._service.log import (
     StoppedLogError,
     UnknownOutcomeError,
 )
+from coordinator._service.raft.snapshot import Snapshot, encode
 from coordinator.machine import AnyCommand, Event, MachineConfig, State, Tick, initial, wire
 from coordinator.machine.replica import ELAPSED_MS_MAX, Replica
 from runtime.clock import Clock
@@ -233,8 +234,10 @@ class MemoryLog:
         self._cluster.lead(others[0])
 
     async def snapshot(self, timeout_s: float) -> bytes:
-        """Return this node's state as a document."""
+        """Return this node's state as a snapshot."""
         del timeout_s
         if self.faults.stopped is not None:
             raise StoppedLogError(self.faults.stopped)
-        return self._replica.snapshot()
+        last = (b"", self._applied, self._cluster.term)
+        before = (b"", max(0, self._applied - 1), self._cluster.term)
+        return encode(Snapshot(previous=before, last=last, state=self._replica.snapshot()))

@@ -9,7 +9,12 @@ import pytest
 import yaml
 
 from avro_schemas import Verdict
+from coordinator._service.api import levels
+from coordinator._service.api.metrics import ServiceMetrics
+from coordinator.machine import StaleKind
+from coordinator.testing import MemoryCluster
 from runtime.metrics import Count, Level, Metrics, Spread
+from runtime.testing import ManualClock
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES: list[dict[str, Any]] = [
@@ -18,7 +23,10 @@ RULES: list[dict[str, Any]] = [
     for rule in group["rules"]
 ]
 
-WORDS = {"and", "by", "histogram_quantile", "increase", "offset", "or", "rate", "sum", "unless"}
+WORDS = {
+    *("and", "by", "histogram_quantile", "increase", "max", "min", "offset", "or", "rate", "sum"),
+    "unless",
+}
 """Of the query language, as far as it is used."""
 
 VALUES = {
@@ -26,6 +34,8 @@ VALUES = {
     ("seamless_windows_total", "state"): {"done", "failed", "lost", "retried"},
     ("seamless_retries_total", "what"): {"rate_limited"},
     ("up", "job"): {"seamless"},
+    ("coordinator_requests_total", "status"): {"429", "500"},
+    ("coordinator_stale_claims_total", "kind"): {kind.value for kind in StaleKind},
 }
 
 
@@ -50,15 +60,51 @@ def catalogue() -> dict[str, Sample]:
             else:
                 found[f"{family.name}_count"] = found[f"{family.name}_sum"] = Sample(labels)
                 found[f"{family.name}_bucket"] = Sample(labels | {"le"})
-    return found
+    return found | coordinator()
 
+
+def coordinator() -> dict[str, Sample]:
+    """Return every time series that a node of the lease service serves."""
+    metrics = ServiceMetrics(["n"])
+    more = [name for name in levels.HELP if name not in SERVED]
+    metrics.observe(MemoryCluster(ManualClock()).first, lambda: dict.fromkeys(more, 0.0))
+    metrics.on_request("/", 200, 0.1)
+    labels: dict[str, frozenset[str]] = {}
+    for family in metrics.registry.collect():
+        for sample in family.samples:
+            labels[sample.name] = frozenset(sample.labels)
+    return {name: Sample(found) for name, found in labels.items() if not name.endswith("_created")}
+
+
+SERVED = {
+    "backfill_completion_ratio",
+    "backfill_last_timestamp",
+    "coordinator_leases",
+    "coordinator_windows",
+    *levels.of_log(MemoryCluster(ManualClock()).first.status(), (0, "0" * 64)),
+    *levels.of_state(MemoryCluster(ManualClock()).first.state()),
+}
+"""What a node says of its log and state by itself; the rest comes from its engine."""
 
 KNOWN = catalogue()
 
 
 def test_the_catalogue_is_whole() -> None:
     families = {family.name for family in Metrics().registry.collect()}
-    assert {re.sub(r"_(total|count|sum|bucket)$", "", n) for n in KNOWN} == {*families, "up"}
+    own = {name for name in KNOWN if name not in coordinator()}
+    assert {re.sub(r"_(total|count|sum|bucket)$", "", n) for n in own} == {*families, "up"}
+
+
+def test_every_metric_of_the_lease_service_is_explained() -> None:
+    page = (ROOT / "docs" / "coordinator.md").read_text("utf-8")
+    for name, sample in coordinator().items():
+        family = re.sub(r"_(count|sum|bucket)$", "", name)
+        labels = ", ".join(sorted(sample.labels - {"le"}, key=LABELS.index))
+        assert f"| `{family}` | {labels} |".replace("|  |", "| |") in page
+
+
+LABELS = ["node", "interval", "route", "status", "class", "kind", "state"]
+"""In the order of the page."""
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule["alert"]))

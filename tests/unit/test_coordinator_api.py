@@ -14,6 +14,7 @@ from coordinator._service.api.auth import Role, Tokens
 from coordinator._service.api.limits import Limits
 from coordinator._service.log import Answer
 from coordinator.machine import AnyCommand, SubmitJob, wire
+from coordinator.recovery import verify_snapshot
 from tests.lease_suite import eventually
 from tests.unit.api_help import Service, serving
 from tests.unit.machine_help import spec
@@ -281,12 +282,12 @@ async def test_leadership_is_handed_over() -> None:
         assert answer.status_code == 400
 
 
-async def test_a_snapshot_is_the_state_as_a_document() -> None:
+async def test_a_snapshot_is_the_state_in_bytes() -> None:
     async with asking() as (_, http):
         await post(http, "/v1/sessions", OPEN)
         answer = await http.get("/v1/admin/snapshot")
         assert answer.headers["X-Raft-Index"] == "1"
-        assert [s["session_id"] for s in answer.json()["state"]["sessions"]] == ["w"]
+        assert list(verify_snapshot(answer.content).state.sessions) == ["w"]
 
 
 async def test_the_state_is_told_in_rows_and_pages() -> None:

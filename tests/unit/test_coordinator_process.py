@@ -1,6 +1,7 @@
 """A node of the lease service as a process: starts, serves, stops, remembers; three of them."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from coordinator.client import (
     Budget,
@@ -21,6 +23,7 @@ from coordinator.client import (
     DistributedBackfillCoordinator,
     LeaseLostError,
 )
+from ops.cli import app
 from tests.unit.machine_help import spec
 
 START_S = 30.0
@@ -205,3 +208,52 @@ def test_files_that_are_damaged_are_for_a_person(tmp_path: Path) -> None:
     with cluster(tmp_path) as made:
         code, said = made.run()
         assert (code, "damaged" in said) == (2, True), said
+
+
+async def test_a_folder_is_read_without_its_node_and_a_cluster_begins_anew_from_a_copy(
+    tmp_path: Path,
+) -> None:
+    """The way back after all nodes are lost: tokens go on above all that was ever granted."""
+    copy = tmp_path / "copy"
+    with cluster(tmp_path) as made:
+        made.start(1)
+        await made.ready(1)
+        async with client_of(made) as client:
+            await client.open_session("w", 600_000)
+            await client.submit_job(spec("job", 0, 30))
+            (first,) = await client.acquire("w", 1)
+            taken = await asyncio.to_thread(leases, made, "snapshot", "export", str(copy))
+            assert taken["state"]["leases"] == 1
+            (second,) = await client.acquire("w", 1)
+        made.end(1, signal.SIGKILL)
+        folder = tmp_path / "coordinator" / "node-1"
+        names = sorted(file.name for file in folder.iterdir())
+        found = leases(made, "inspect", str(folder), config=False)
+        assert sorted(file.name for file in folder.iterdir()) == names
+        assert found["node_id"] == "node-1"
+        told = [each["op"] for each in found["tail"] if each["op"] not in {None, "tick"}]
+        assert told[:3] == ["open_session", "submit_job", "acquire"]
+        assert found["committed"] + found["uncertain"] >= 4
+
+        folder.rename(tmp_path / "lost")
+        dry = leases(made, "restore", str(copy), "--node", "1")
+        assert not folder.exists()
+        meant = ("--yes", "--reason", "the disk is gone")
+        done = leases(made, "restore", str(copy), "--node", "1", *meant)
+        assert done["state"]["epoch"] == dry["state"]["epoch"] + 1
+        made.start(1)
+        await made.ready(1)
+        async with client_of(made) as client:
+            with pytest.raises(LeaseLostError):
+                await client.complete(first)
+            (again,) = await client.acquire("w", 1)
+            assert again.window == first.window
+            assert again.token > second.token, "granted after the copy was taken"
+
+
+def leases(made: Cluster, *words: str, config: bool = True) -> Any:
+    """Run `seamless leases` and return its JSON."""
+    more = ["--config", str(made.config)] if config else []
+    result = CliRunner().invoke(app, ["leases", *words, *more, "--json"])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)

@@ -250,7 +250,7 @@ def test_importing_the_client_loads_no_server() -> None:
     """Workers and providers import it; their environments need not have what a server needs."""
     code = (
         "import sys, coordinator.client; "
-        "print([name for name in ('aiohttp', 'pysyncobj') if name in sys.modules])"
+        "print([m for m in ('aiohttp', 'pysyncobj', 'coordinator._service') if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

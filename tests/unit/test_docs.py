@@ -8,8 +8,10 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
+import httpx
 import pytest
 import typer.main
 import yaml
@@ -19,10 +21,17 @@ from bars.conformance import ConformancePipeline, Context
 from bars.frame import BarFrame
 from bars.series import Series
 from bars.window import Grid, Window
+from coordinator._service.api.api import routes_of
+from coordinator._service.api.forward import forwarder
+from coordinator._service.api.limits import Limits
+from coordinator._service.api.metrics import ServiceMetrics
+from coordinator._service.api.service import Service
+from coordinator.testing import MemoryCluster
 from ops.cli import app
 from ops.stack.pinned import bundles
 from runtime.metrics import Metrics
 from runtime.settings import KafkaSettings, NodeSettings, Settings, SourceSettings
+from runtime.testing import ManualClock
 from sources import SourceError, open_source
 from topics import Catalogue
 
@@ -116,6 +125,37 @@ def test_every_event_that_is_more_than_ordinary_is_explained() -> None:
                 events |= {str(first.value)} if isinstance(first, ast.Constant) else set()
     assert {"store_suspended", "rejected", "lease_lost"} <= events
     assert {event for event in events if f"`{event}`" not in OPERATIONS} == set()
+
+
+def test_every_alarming_event_of_the_lease_service_is_explained() -> None:
+    page = (ROOT / "docs" / "coordinator.md").read_text("utf-8")
+    events: set[str] = set()
+    for file in files_of("coordinator"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and is_alarm(node.func):
+                first = node.args[0]
+                events |= {str(first.value)} if isinstance(first, ast.Constant) else set()
+    assert {"crashed", "request_failed"} <= events
+    assert {event for event in events if f"`{event}`" not in page} == set()
+
+
+async def test_every_route_of_the_lease_service_is_on_its_page() -> None:
+    page = (ROOT / "docs" / "coordinator.md").read_text("utf-8")
+    log = MemoryCluster(ManualClock()).first
+    service = Service(log, ManualClock(), Random(1), Limits())
+    http = httpx.AsyncClient()
+    routes = routes_of(service, ServiceMetrics(), forwarder(http, tuple))
+    await http.aclose()
+    rows = [
+        line for line in page.splitlines() if line.startswith(("|", "The lease protocol", "`{"))
+    ]
+    for route in routes:
+        group, last = re.fullmatch(r"(.*[/:])([^/:]+)", route.path).groups()  # type: ignore[union-attr]
+        lines = [line for line in rows if group in line and re.search(rf"\b{last}\b", line)]
+        assert lines, route.path
+        word = "everybody" if route.role is None else route.role.word
+        legacy = route.path.startswith("/v1/leases/")
+        assert legacy or any(word in line for line in lines), route.path
 
 
 def files_of(room: str) -> list[Path]:

@@ -221,6 +221,6 @@ def test_a_job_for_nothing_moves_no_watermark() -> None:
     assert watermark(bench) is None
     bench.submit(spec("job", 0, 20))
     assert watermark(bench) == 0
-    for lease in bench.acquire(2):
+    for lease in bench.acquire("w", 2):
         bench.complete(lease)
     assert watermark(bench) == 20

@@ -1,17 +1,23 @@
 """A fetch worker with everything outside in memory and time in the hands of the test."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from random import Random
+from typing import cast
 
 import numpy as np
 
 from avro_schemas import BackfillRequest, BackfillStatus, RequestKind
 from bars.frame import BarFrame
 from bars.series import Series
-from coordinator.client import LocalCoordinator, machine_config
+from coordinator.client import (
+    CoordinatorUnavailableError,
+    LeaseClient,
+    LocalCoordinator,
+    machine_config,
+)
 from runtime.metrics import Metrics
 from runtime.settings import BackfillSettings, NodeSettings, Settings, SourceSettings
 from runtime.testing import ManualClock
@@ -66,17 +72,95 @@ def cancel(request_id: str) -> BackfillRequest:
     return BackfillRequest(request_id=request_id, kind=RequestKind.CANCEL)
 
 
-@dataclass(slots=True, kw_only=True)
-class Bench:
-    """One worker and what it works with."""
+class Line:
+    """A worker's line to the lease service, which can be cut, or lose answers."""
 
-    clock: ManualClock
-    road: MemoryRoad
+    def __init__(self, leases: LocalCoordinator) -> None:
+        self.cut = False
+        self.loses: set[str] = set()
+        """Calls that are obeyed next, and whose answer does not arrive."""
+
+        self._leases = leases
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[object]]:
+        async def call(*args: object, **kwargs: object) -> object:
+            if self.cut:
+                raise CoordinatorUnavailableError("the line is cut")
+            answer = await getattr(self._leases, name)(*args, **kwargs)
+            if name in self.loses:
+                self.loses.discard(name)
+                raise CoordinatorUnavailableError("the answer was lost")
+            return answer
+
+        return call
+
+
+@dataclass(slots=True, kw_only=True)
+class Hired:
+    """One worker of a fleet."""
+
+    worker: FetchWorker
+    inbox: MemoryInbox
+    line: Line
     first: ScriptedFetcher
     second: ScriptedFetcher
+    metrics: Metrics
+
+
+@dataclass(slots=True, kw_only=True)
+class Fleet:
+    """Workers on one road that share one lease service."""
+
+    settings: Settings
+    clock: ManualClock
+    road: MemoryRoad
     leases: LocalCoordinator
-    worker: FetchWorker
-    task: "asyncio.Task[None]"
+    epoch: int
+
+    def hire(
+        self,
+        name: str = "worker",
+        partitions: Collection[int] = (0,),
+        *,
+        empty_confirmed: bool = True,
+        bars_held: int = 1_000,
+        settings: Settings | None = None,
+    ) -> Hired:
+        """Return one more worker; nothing runs yet."""
+        first, second = (ScriptedFetcher({NODE: bars(bars_held)}) for _ in range(2))
+        inbox, line = MemoryInbox(self.road, self.clock, partitions), Line(self.leases)
+        chosen, metrics = settings or self.settings, Metrics()
+        fetchers = {"first": first, "second": second}
+        collaborators = Collaborators(
+            clock=self.clock,
+            leases=cast("LeaseClient", line),
+            sources={
+                source: Source(source, empty_confirmed, fetchers[source])
+                for source in chosen.sources
+            },
+            inbox=inbox,
+            outbox=self.road,
+            evidence=MemoryEvidence(self.road, self.clock),
+            ledger=self.road,
+            metrics=metrics,
+        )
+        worker = FetchWorker(chosen, collaborators, epoch=self.epoch, name=name)
+        return Hired(
+            worker=worker, inbox=inbox, line=line, first=first, second=second, metrics=metrics
+        )
+
+    @asynccontextmanager
+    async def running(self, *hired: Hired) -> AsyncIterator[None]:
+        """Have workers run."""
+        tasks = [asyncio.create_task(each.worker.run()) for each in hired]
+        try:
+            yield
+        finally:
+            for each in hired:
+                each.line.cut = False
+                each.worker.stop()
+            await self.clock.run(0)
+            await asyncio.wait_for(asyncio.gather(*tasks), 10)
 
     async def run(self, seconds: float = 0.0) -> None:
         """Let time pass, and everybody do what is due."""
@@ -92,37 +176,19 @@ class Bench:
         raise AssertionError(f"{request_id} did not end: {told[-1] if told else 'never told of'}")
 
 
-@dataclass(slots=True, kw_only=True)
-class Fleet:
-    """Workers on one road that share one lease service."""
+class Bench:
+    """One worker and what it works with."""
 
-    settings: Settings
-    clock: ManualClock
-    road: MemoryRoad
-    leases: LocalCoordinator
-    epoch: int
-
-    def hire(
-        self,
-        name: str,
-        sources: Mapping[str, Source],
-        partitions: Collection[int] = (0,),
-        settings: Settings | None = None,
-    ) -> tuple[FetchWorker, MemoryInbox]:
-        """Return one more worker, and its end of the request topic."""
-        inbox = MemoryInbox(self.road, self.clock, partitions)
-        collaborators = Collaborators(
-            clock=self.clock,
-            leases=self.leases,
-            sources=sources,
-            inbox=inbox,
-            outbox=self.road,
-            evidence=MemoryEvidence(self.road, self.clock),
-            ledger=self.road,
-            metrics=Metrics(),
-        )
-        chosen = settings or self.settings
-        return FetchWorker(chosen, collaborators, epoch=self.epoch, name=name), inbox
+    def __init__(self, fleet: Fleet, hired: Hired) -> None:
+        self.clock = fleet.clock
+        self.road = fleet.road
+        self.leases = fleet.leases
+        self.worker = hired.worker
+        self.first = hired.first
+        self.second = hired.second
+        self.metrics = hired.metrics
+        self.run = fleet.run
+        self.ends = fleet.ends
 
 
 def fleet_of(
@@ -151,25 +217,6 @@ async def working(
 ) -> AsyncIterator[Bench]:
     """Run a worker; its road may be that of one before."""
     fleet = fleet_of(settings, road, clock, epoch)
-    first, second = (ScriptedFetcher({NODE: bars(bars_held)}) for _ in range(2))
-    sources = {
-        "first": Source("first", empty_confirmed, first),
-        "second": Source("second", empty_confirmed, second),
-    }
-    worker, _ = fleet.hire("worker", sources)
-    task = asyncio.create_task(worker.run())
-    bench = Bench(
-        clock=fleet.clock,
-        road=fleet.road,
-        first=first,
-        second=second,
-        leases=fleet.leases,
-        worker=worker,
-        task=task,
-    )
-    try:
-        yield bench
-    finally:
-        worker.stop()
-        await fleet.clock.run(0)
-        await asyncio.wait_for(task, 10)
+    hired = fleet.hire(empty_confirmed=empty_confirmed, bars_held=bars_held)
+    async with fleet.running(hired):
+        yield Bench(fleet, hired)

@@ -28,11 +28,11 @@ def routes(service: Service) -> Iterator[Route]:
         return Answered(document={"leader": status.leader_url, "term": status.term})
 
     async def snapshot(asked: Asked) -> Answered:
-        """Return this node's state as the document that a restore takes."""
+        """Return this node's state as the bytes that a restore takes."""
         only(asked.query, where="query")
         document = await service.log.snapshot(SNAPSHOT_S)
         index = {"X-Raft-Index": str(service.log.status().applied_index)}
-        return Answered(raw=document, headers=index)
+        return Answered(raw=document, content_type="application/octet-stream", headers=index)
 
     path = "/v1/admin/transfer-leader"
     yield Route(method="POST", path=path, role=Role.ADMIN, handler=transfer, needs_key=True)

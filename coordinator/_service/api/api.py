@@ -12,8 +12,9 @@ import httpx
 
 from coordinator._service.api import admin, changes, epoch, health, legacy, reads, views
 from coordinator._service.api.app import Access, create_app
+from coordinator._service.api.asked import Route
 from coordinator._service.api.auth import Tokens, check_exposure
-from coordinator._service.api.forward import forwarder
+from coordinator._service.api.forward import Forward, forwarder
 from coordinator._service.api.limits import Limits
 from coordinator._service.api.metrics import ServiceMetrics
 from coordinator._service.api.server import Serving, serve
@@ -55,6 +56,19 @@ class Api:
         return self.serving.port
 
 
+def routes_of(service: Service, metrics: ServiceMetrics, forward: Forward) -> list[Route]:
+    """Return everything that may be asked."""
+    return [
+        *changes.routes(service, metrics.on_grant),
+        *reads.routes(service),
+        *views.routes(service),
+        *admin.routes(service),
+        *epoch.routes(service),
+        *legacy.routes(service, forward),
+        *health.routes(service.log, metrics),
+    ]
+
+
 @asynccontextmanager
 async def serve_api(
     log: ReplicatedLog, options: ApiOptions, metrics: ServiceMetrics
@@ -67,15 +81,7 @@ async def serve_api(
     check_exposure(options.host, tokens=options.tokens is not None, tls=options.tls is not None)
     service = Service(log, options.clock, options.rng, options.limits)
     async with httpx.AsyncClient(verify=options.trust, trust_env=False) as http:
-        routes = [
-            *changes.routes(service, metrics.on_grant),
-            *reads.routes(service),
-            *views.routes(service),
-            *admin.routes(service),
-            *epoch.routes(service),
-            *legacy.routes(service, forwarder(http, lambda: log.status().peers)),
-            *health.routes(log, metrics),
-        ]
+        routes = routes_of(service, metrics, forwarder(http, lambda: log.status().peers))
         access = Access(
             tokens=options.tokens, limits=options.limits, clock=options.clock, requests=metrics
         )

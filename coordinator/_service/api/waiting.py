@@ -11,22 +11,18 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from bars.errors import SeamlessError
-from coordinator._service.log import NotLeaderError, ReplicatedLog
+from coordinator._service.log import NotLeaderError, QueueFullError, ReplicatedLog
 from coordinator.machine import Acquire, State, apply
 from coordinator.waits import until
 from runtime.clock import Clock
+from runtime.log import logger
 
 LOOK_EVERY_S = 0.5
 """Waiting ends that soon after this node has lost the lead."""
 
 WAITERS_MAX = 1_000
 
-
-class TooManyWaitersError(SeamlessError):
-    """More requests wait than are good for a node."""
-
-    retriable = True
+_log = logger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -63,7 +59,7 @@ class WaitingRoom:
 
         Raises:
             NotLeaderError: This node leads no longer.
-            TooManyWaitersError: Others wait already, too many of them.
+            QueueFullError: Others wait already, too many of them.
         """
         waiter = _Waiter(session_id, limit)
         try:
@@ -85,13 +81,13 @@ class WaitingRoom:
                 if not self._waiters:
                     await self._stir.wait()
                 self._stir.clear()
-                await until(self._stir, self._clock, self._look())
+                await until(self._stir, self._clock, self._look_on())
         finally:
             unsubscribe()
 
     async def _wait(self, waiter: _Waiter, wait_s: float) -> None:
         if len(self._waiters) >= WAITERS_MAX:
-            raise TooManyWaitersError(f"{WAITERS_MAX} requests wait already")
+            raise QueueFullError(len(self._waiters), WAITERS_MAX)
         self._waiters.append(waiter)
         self._stir.set()
         await until(waiter.turn, self._clock, wait_s)
@@ -115,6 +111,15 @@ class WaitingRoom:
         parts = zip(_decisive(state), _decisive(before), strict=True)
         if any(now is not then for now, then in parts):
             self._stir.set()
+
+    def _look_on(self) -> float:
+        """Look; whatever goes wrong, nobody waits for ever: the log decides who gets what."""
+        try:
+            return self._look()
+        except Exception:  # noqa: BLE001 - the supervisor of all who wait
+            _log.exception("waiting_room_failed", waiting=len(self._waiters))
+            self._wake_all()
+            return LOOK_EVERY_S
 
     def _look(self) -> float:
         """Wake whoever has a turn; return how long until somebody may have one by time alone."""
