@@ -23,6 +23,8 @@ HELD_PER_FETCH = 8
 
 ACQUIRE_WAIT_S = 5.0
 
+SHY_PAUSE_S = 0.7
+
 LOOKS_A_LIFE = 16
 """How often in the life of a lease somebody looks whether it has to be renewed."""
 
@@ -95,8 +97,15 @@ class Fetcher:
                 held.task = group.create_task(self._under(held), name=f"window {lease.window}")
 
     async def _acquire(self, limit: int) -> tuple[HeldLease, ...]:
+        clock = self._means.clock
+        shy = clock.monotonic() < self._work.shy_until_s
+        if shy:
+            await clock.sleep(SHY_PAUSE_S)
+
         async def acquire() -> tuple[HeldLease, ...]:
-            return await self._means.leases.acquire(self._session_id, limit, ACQUIRE_WAIT_S)
+            # Who waits is served first, so who does not want to be first does not wait.
+            wait_s = 0.0 if shy else ACQUIRE_WAIT_S
+            return await self._means.leases.acquire(self._session_id, limit, wait_s)
 
         try:
             return await self._means.patience.until_done("acquire leases", acquire)

@@ -131,6 +131,11 @@ class MemoryRoad:
         while self._passed:
             self._store(*self._passed.popleft())
 
+    def lose_store(self) -> None:
+        """Bring the store back without what has passed meanwhile."""
+        self._passed.clear()
+        self.store_away = False
+
     def states(self, request_id: str) -> list[RequestState]:
         """Return every state that was told of a request, repeats left out."""
         told = [s.state for s in self.statuses if s.request_id == request_id]

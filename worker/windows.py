@@ -32,6 +32,13 @@ from worker.verdicts import Verdicts
 RATE_PAUSE_S = 5.0
 """How long a source is left alone that wants to be asked later and does not say when."""
 
+STRANGE_PAUSE_S = 15.0
+"""How long a window waits that came to a worker whose configuration does not have its lane: another
+one's has, and gets it sooner or later."""
+
+SHY_S = 60.0
+"""So long a worker lets the others choose first after it was given such a window."""
+
 Holding: TypeAlias = Callable[[], HeldLease]
 """Gives the lease as it was renewed last."""
 
@@ -65,6 +72,8 @@ class WindowWork:
     def __init__(self, means: Means) -> None:
         self._means = means
         self._paused_until_s: dict[SeriesLane, float] = {}
+        self.shy_until_s = 0.0
+        """So long others should have the first choice: what came last was nothing for us."""
 
     async def work(self, holding: Holding, answered: Callable[[], None]) -> None:
         """Bring one window to its end and tell the lease service.
@@ -92,9 +101,13 @@ class WindowWork:
         """
         means = self._means
         if not means.terms.knows(lease.target):
-            # Another worker's configuration has it; sooner or later it gets the window.
-            message = f"the configuration of this worker does not have {lease.target}"
-            return LeaseFailure(error_class="not_configured", message=message, divisible=False)
+            self.shy_until_s = means.clock.monotonic() + SHY_S
+            return LeaseFailure(
+                error_class="not_configured",
+                message=f"the configuration of this worker does not have {lease.target}",
+                divisible=False,
+                retry_after_s=STRANGE_PAUSE_S,
+            )
         source = means.terms.source(lease.target)
         left_s = self._paused_until_s.get(lease.target, 0.0) - means.clock.monotonic()
         if left_s > 0:
