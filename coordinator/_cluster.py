@@ -5,6 +5,7 @@ however often it is sent and whichever node takes it. Nothing here knows what a 
 """
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
@@ -33,6 +34,7 @@ TRY_AGAIN = frozenset({_NOT_LEADER, _BUSY, 500, 502, 503, 504})
 MAYBE_OBEYED = frozenset({0, 500, 502, 504})
 """And those after which nobody knows what has been done; 0: there was no answer."""
 
+_URL = re.compile(r"https?://[^/\s]+(/\S*)?")
 _FINAL_REFUSALS = frozenset({400, 401, 403, 404, 405, 408, 413, 415})
 
 
@@ -64,19 +66,20 @@ class Cluster:
     """The nodes of one lease service, as a client sees them."""
 
     def __init__(
-        self, urls: Sequence[str], http: httpx.AsyncClient, clock: Clock, rng: Random
+        self, urls: str | Sequence[str], http: httpx.AsyncClient, clock: Clock, rng: Random
     ) -> None:
         """Ask nodes.
 
         Args:
-            urls: API address of each node.
+            urls: API address of each node; one may stand alone.
             http: Sends; with what proves who we are. Closed by who made it.
             clock: Measures attempts and pauses.
             rng: Draws keys and the random part of pauses.
         """
-        if not urls:
-            raise InvalidValueError("urls", list(urls), "one address of a node or more")
-        self._urls = tuple(url.rstrip("/") for url in urls)
+        self._urls = tuple(url.rstrip("/") for url in ([urls] if isinstance(urls, str) else urls))
+        if not self._urls or not all(_URL.match(url) for url in self._urls):
+            allowed = "addresses of nodes, like http://host:18070"
+            raise InvalidValueError("urls", list(self._urls), allowed)
         self._http = http
         self._clock = clock
         self._rng = rng

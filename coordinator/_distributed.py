@@ -31,11 +31,11 @@ class DistributedBackfillCoordinator:
     is known; a lease that somebody else holds is never told that way.
     """
 
-    def __init__(self, urls: Sequence[str], options: ClientOptions | None = None) -> None:
+    def __init__(self, urls: str | Sequence[str], options: ClientOptions | None = None) -> None:
         """Ask the nodes of a service; nothing is sent before the first call.
 
         Args:
-            urls: API address of each node, in any order.
+            urls: API address of each node, in any order; one may stand alone.
             options: Token, trust, patience.
         """
         options = options or ClientOptions()

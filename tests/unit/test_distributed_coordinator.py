@@ -268,6 +268,14 @@ def test_options_come_from_the_configuration(tmp_path: Path) -> None:
         ClientOptions.of(CoordinatorSettings(client_token_file=file))
 
 
-def test_a_client_needs_a_node() -> None:
+@pytest.mark.parametrize("urls", [[], "", "c1:18070", ["http://a:1", "ftp://b:1"]])
+def test_a_client_needs_addresses_of_nodes(urls: list[str] | str) -> None:
     with pytest.raises(InvalidValueError, match="urls"):
-        DistributedBackfillCoordinator([])
+        DistributedBackfillCoordinator(urls)
+
+
+async def test_one_address_may_stand_alone() -> None:
+    async with serving() as service:
+        async with DistributedBackfillCoordinator(f"{service.urls[0]}/") as client:
+            await client.open_session("w", 60_000)
+        assert list(service.nodes[0].log.state().sessions) == ["w"]

@@ -22,6 +22,9 @@ LOOK_EVERY_S = 0.5
 
 WAITERS_MAX = 1_000
 
+PEEK_MAX = 16
+"""Windows tried for at a time: what more there are is found when those have gone."""
+
 _log = logger(__name__)
 
 
@@ -144,7 +147,7 @@ class WaitingRoom:
         wanted = sum(waiter.limit for waiter in self._waiters) + self._under_way
         asked = Acquire(
             session_id=self._waiters[0].session_id,
-            limit=min(wanted, state.config.grant_max),
+            limit=min(wanted, PEEK_MAX, state.config.grant_max),
             elapsed_ms=waited_ms,
         )
         reply = apply(state, asked).reply

@@ -35,6 +35,7 @@ ROUTES: Final[tuple[tuple[type, str, str], ...]] = (
     (SyncObj, "__init__", "_SyncObj__transport"),
     (SyncObj, "__init__", "_SyncObj__needLoadDumpFile"),
     (SyncObj, "__init__", "_SyncObj__raftLastApplied"),
+    (SyncObj, "__init__", "_SyncObj__raftNextIndex"),
     (SyncObj, "__init__", "_SyncObj__raftCommitIndex"),
     (SyncObj, "__init__", "_SyncObj__commandsWaitingCommit"),
     (SyncObj, "__init__", "createJournal"),

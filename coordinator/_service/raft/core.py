@@ -119,8 +119,7 @@ class Core(SyncObj):  # type: ignore[misc]  # the library has no types
         if kind == "next_node_idx":
             if message["term"] != self.raftCurrentTerm:
                 return
-            end = self.journal.last_index + 1
-            message = {**message, "next_node_idx": min(message["next_node_idx"], end)}
+            message = {**message, "next_node_idx": self._following(node, message)}
         if kind == "append_entries" and message["term"] >= self.raftCurrentTerm:
             if "serialized" in message:
                 committed = min(message["commit_index"], self.raftCommitIndex)
@@ -129,6 +128,14 @@ class Core(SyncObj):  # type: ignore[misc]  # the library has no types
                 message = self._only_news(message)
         self._keeps_tail = not message.get("entries")
         super()._SyncObj__onMessageReceived(node, message)
+
+    def _following(self, node: Node, message: Message) -> int:
+        """Return which entry a follower is to be sent next, as it answers."""
+        end = self.journal.last_index + 1
+        # Behind a message that was refused come those that were sent with it: they are refused
+        # for the gap, and what they say must not undo what the first one said.
+        asked = self._SyncObj__raftNextIndex.get(node, end) if message["reset"] else end
+        return min(int(message["next_node_idx"]), int(asked), end)
 
     def _only_news(self, message: Message) -> Message:
         """Return the message without the entries that this node holds just so."""

@@ -38,13 +38,6 @@ from coordinator.machine.wire import Entry, encode_entry
 BATCH_MAX: Final = 256
 """Commands appended in one turn: what waits behind them waits for one disk access more."""
 
-ENTRY_BYTES_MAX: Final = 2**18
-"""The longest entry; the API takes no longer bodies."""
-
-SEND_BYTES: Final = 2**19
-"""Entries sent in one message, some more. Above `ENTRY_BYTES_MAX`: PySyncObj's way of cutting a
-longer entry into parts loses the last one."""
-
 JOURNAL_BYTES_MAX: Final = 64 * 2**20
 """A journal of that size gives way to a snapshot, however few entries it has."""
 
@@ -372,7 +365,7 @@ def _conf(
         maxBindRetries=1,
         dnsFailCacheTime=1.0,
         appendEntriesUseBatch=False,
-        appendEntriesBatchSizeBytes=SEND_BYTES,
+        appendEntriesBatchSizeBytes=settings.send_bytes,
         appendEntriesPeriod=settings.heartbeat_s,
         raftMinTimeout=low,
         raftMaxTimeout=high,

@@ -26,12 +26,12 @@ from coordinator._service.log import (
     StoppedLogError,
     UnknownOutcomeError,
 )
-from coordinator._service.raft.engine import ENTRY_BYTES_MAX, Engine, Outcome, Outside, Proposal
+from coordinator._service.raft.engine import Engine, Outcome, Outside, Proposal
 from coordinator._service.raft.errors import EntryTooLargeError
 from coordinator._service.raft.files import DiskFiles
 from coordinator._service.raft.poller import WakingPoller
 from coordinator._service.raft.secret import read_secret
-from coordinator._service.raft.settings import RaftSettings
+from coordinator._service.raft.settings import ENTRY_BYTES_MAX, RaftSettings
 from coordinator._service.raft.transport import GuardedTransport
 from coordinator.machine import AnyCommand, Code, Event, State
 from coordinator.machine.replica import Replica

@@ -2,8 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from bars.errors import InvalidValueError
+
+ENTRY_BYTES_MAX: Final = 2**20
+"""The longest entry; the API takes no longer bodies. A message takes more than one: PySyncObj's way
+of sending an entry in parts forgets the last part of some."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +61,9 @@ class RaftSettings:
 
     silence_s: float = 1.0
     """A connection on which nothing came for so long is dead."""
+
+    send_bytes: int = 2 * ENTRY_BYTES_MAX
+    """Entries sent in one message, and one more."""
 
     pending_max: int = 1_000
     """Commands that wait for the log; more are refused."""

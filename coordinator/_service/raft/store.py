@@ -11,6 +11,7 @@ from typing import Final, Protocol, TypeAlias
 
 from pysyncobj.config import SERIALIZER_STATE
 
+from coordinator._service.log import StoppedLogError
 from coordinator._service.raft import folder, snapshot
 from coordinator._service.raft.errors import SnapshotCorruptError
 from coordinator._service.raft.files import Files, replace
@@ -84,9 +85,12 @@ class SnapshotStore:
         """Put a snapshot on disk in the place of the one before.
 
         Raises:
-            OSError: The disk failed.
+            StoppedLogError: The disk failed.
         """
-        replace(self._files, folder.SNAPSHOT, data)
+        try:
+            replace(self._files, folder.SNAPSHOT, data)
+        except OSError as error:
+            raise StoppedLogError(f"the disk of the snapshot failed: {error}") from error
         self._data = data
         # Who was in the middle of the old one begins again with this one.
         self._sending.clear()
@@ -107,7 +111,7 @@ class SnapshotStore:
         """Return how far it is, and before which entry the log may be dropped.
 
         Raises:
-            OSError: The disk failed.
+            StoppedLogError: The disk failed.
         """
         making = self._making
         if making is None:
