@@ -43,7 +43,8 @@ class Knowledge:
     """What the ledger covers in the candidate's lane."""
 
     token: int = 0
-    """The highest token committed for an overlapping window of the lane."""
+    """The highest token committed for an overlapping window of the lane: in the ledger, in history
+    that the ledger may not show yet, or by a verdict that nothing is new."""
 
     settled: bool = False
     """Whether the store shows everything that was ever published of the window."""

@@ -276,9 +276,8 @@ def test_those_that_share_a_service_share_the_lock_and_nobody_else_does(tmp_path
     with MachineLock(path, shared=True), MachineLock(path, shared=True):
         with pytest.raises(SecondWorkerError), MachineLock(path):
             pass
-    with MachineLock(path):
-        with pytest.raises(SecondWorkerError), MachineLock(path, shared=True):
-            pass
+    with MachineLock(path), pytest.raises(SecondWorkerError), MachineLock(path, shared=True):
+        pass
 
 
 def member(name: str, kind: str = "") -> Member:
