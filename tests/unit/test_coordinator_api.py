@@ -13,7 +13,7 @@ from coordinator._service.api.api import ApiOptions
 from coordinator._service.api.auth import Role, Tokens
 from coordinator._service.api.limits import Limits
 from coordinator._service.log import Answer
-from coordinator.machine import AnyCommand, SubmitJob, wire
+from coordinator.machine import AnyCommand, Code, Reply, SubmitJob, wire
 from coordinator.recovery import verify_snapshot
 from tests.lease_suite import eventually
 from tests.unit.api_help import Service, serving
@@ -154,6 +154,22 @@ async def test_an_unknown_outcome_is_told_as_one() -> None:
         answer = await post(http, "/v1/sessions", OPEN, "same")
         assert (answer.status_code, answer.json()["error"]["code"]) == (504, "unknown_outcome")
         assert (await post(http, "/v1/sessions", OPEN, "same")).status_code == 200
+
+
+async def test_a_command_of_a_leader_that_was_replaced_has_not_happened() -> None:
+    """It changed nothing and is not remembered, so the client may ask again with the same key."""
+    async with asking(2) as (service, http):
+        log = service.nodes[0].log
+        stale = Answer(reply=Reply(code=Code.STALE_LEADER), index=1, term=2, clock_ms=0)
+
+        async def too_late(command: AnyCommand, request_id: str, timeout_s: float) -> Answer:
+            del command, request_id, timeout_s
+            service.cluster.lead(service.urls[1])
+            return stale
+
+        log.propose = too_late  # type: ignore[method-assign]
+        answer = await post(http, "/v1/sessions", OPEN)
+        assert (answer.status_code, answer.json()["error"]["leader"]) == (421, service.urls[1])
 
 
 async def test_a_node_that_has_stopped_sends_clients_away() -> None:

@@ -106,6 +106,21 @@ async def test_what_one_may_take_in_one_go_is_kept_for_it() -> None:
         assert made.granted == ["1", "2"]
 
 
+async def test_while_one_takes_its_turn_nobody_is_woken_for_the_same_window() -> None:
+    async with bench() as made:
+        made.log.faults.gate.clear()
+        first, _ = made.waiters("1", "2")
+        await made.clock.run(0)
+        made.submit(1)
+        await made.clock.run(0)
+        assert made.room.waiting == 1
+        made.cluster.append(KeepSession(session_id="w"), "")
+        await made.clock.run(1)
+        assert made.room.waiting == 1, "the window is promised"
+        made.log.faults.gate.set()
+        assert await first == 1
+
+
 async def test_who_waits_at_a_node_that_leads_no_more_is_sent_on() -> None:
     async with bench() as made:
         tasks = made.waiters("1", "2")
