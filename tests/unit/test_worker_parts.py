@@ -273,9 +273,9 @@ def test_a_second_lock_is_refused_and_names_the_first(tmp_path: Path) -> None:
 
 def test_those_that_share_a_service_share_the_lock_and_nobody_else_does(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    with MachineLock(path, shared=True), MachineLock(path, shared=True):
-        with pytest.raises(SecondWorkerError), MachineLock(path):
-            pass
+    first, second = MachineLock(path, shared=True), MachineLock(path, shared=True)
+    with first, second, pytest.raises(SecondWorkerError), MachineLock(path):
+        pass
     with MachineLock(path), pytest.raises(SecondWorkerError), MachineLock(path, shared=True):
         pass
 
