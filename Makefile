@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: check test format faults soak bench demo clean
+.PHONY: check test format faults simulate soak bench demo clean
 
 .venv: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("seamless needs Python 3.11 or later")'
@@ -27,6 +27,10 @@ test: .venv
 
 faults: .venv
 	$(BIN)/python -m tests.faults
+
+# Seeds of the simulated lease service: SEEDS of them from FIRST on.
+simulate: .venv
+	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),1000) --first $(or $(FIRST),0) --jobs 2
 
 bench: .venv
 	$(BIN)/python -m benchmarks

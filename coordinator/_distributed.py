@@ -15,6 +15,7 @@ from coordinator._http import ClientOptions, open_http
 from coordinator.errors import CommandRefusedError, CoordinatorUnavailableError
 from coordinator.lease import Brought, HeldLease, LeaseFailure, held
 from coordinator.machine import Code, JobSpec, JobState, Lease, Reply, SeriesLane, wire
+from coordinator.machine.values import MESSAGE_CHARS_MAX, NAME_CHARS_MAX
 
 WAIT_MAX_S = 10.0
 """One question for leases waits no longer; a longer wait is several."""
@@ -231,8 +232,8 @@ class DistributedBackfillCoordinator:
         command = machine.Fail(
             session_id=lease.session_id,
             token=lease.token,
-            error_class=failure.error_class,
-            message=failure.message,
+            error_class=failure.error_class[:NAME_CHARS_MAX],
+            message=failure.message[:MESSAGE_CHARS_MAX],
             retriable=failure.retriable,
             divisible=failure.divisible,
             rate_limited=failure.rate_limited,

@@ -240,6 +240,19 @@ class LeaseSuite(ABC):
             assert (state.todo, state.failed) == ((), (Window(0, 10),))
             assert (state.failures[0].message, state.failures[0].chunk_offset) == ("why", 9)
 
+    async def test_a_failure_with_a_long_story_is_told_shortly(self) -> None:
+        async with self.bench() as bench:
+            await bench.client.submit_job(spec("job", 0, 10))
+            (lease,) = await bench.client.acquire("w", 1)
+            long = LeaseFailure(error_class="x" * 500, message="y" * 50_000, retriable=False)
+            assert not await bench.client.fail(lease, long)
+            state = await bench.client.job("job")
+            assert state is not None
+            assert (len(state.failures[0].error_class), len(state.failures[0].message)) == (
+                200,
+                500,
+            )
+
     async def test_what_is_completed_is_off_the_job(self) -> None:
         async with self.bench() as bench:
             state = await bench.client.submit_job(spec("job", 0, 20))

@@ -4,17 +4,9 @@ import argparse
 import sys
 import time
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
 
-from tests.simulation.builds import BROKEN, HONEST
-from tests.simulation.run import simulate
-
-_BUILDS = {build.name: build for build in (HONEST, *BROKEN)}
-
-
-def _one(seed: int, build: str) -> tuple[str | None, Counter[str]]:
-    report = simulate(seed, _BUILDS[build])
-    return (str(report) if report.violations else None), Counter(report.history.counts)
+from tests.simulation.builds import BUILDS, HONEST
+from tests.simulation.run import simulate_many
 
 
 def main() -> int:
@@ -23,18 +15,17 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=200, help="how many")
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
-    parser.add_argument("--build", choices=sorted(_BUILDS), default=HONEST.name)
+    parser.add_argument("--build", choices=sorted(BUILDS), default=HONEST.name)
     options = parser.parse_args()
     seeds = range(options.first, options.first + options.seeds)
     began = time.monotonic()
     total: Counter[str] = Counter()
     failed = 0
-    with ProcessPoolExecutor(options.jobs) as pool:
-        for told, counts in pool.map(_one, seeds, [options.build] * len(seeds), chunksize=4):
-            total += counts
-            if told is not None:
-                failed += 1
-                print(told, flush=True)
+    for told, counts in simulate_many(seeds, options.jobs, options.build):
+        total += counts
+        if told is not None:
+            failed += 1
+            print(told, flush=True)
     took = time.monotonic() - began
     print(f"{len(seeds)} seeds in {took:.0f} s, {failed} of them showed something")
     print(", ".join(f"{name} {count}" for name, count in sorted(total.items())))

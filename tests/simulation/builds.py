@@ -37,3 +37,4 @@ NO_FSYNC: Final = Build(name="no fsync", syncs=False)
 NO_DEDUPE: Final = Build(name="no dedupe", replica=WithoutDedupe)
 NO_TERM_CHECK: Final = Build(name="no term check", replica=WithoutTermCheck)
 BROKEN: Final = (NO_FSYNC, NO_DEDUPE, NO_TERM_CHECK)
+BUILDS: Final = {build.name: build for build in (HONEST, *BROKEN)}

@@ -19,8 +19,8 @@ from coordinator.machine import (
     Release,
     Renew,
 )
-from tests.simulation.cluster import CONFIG, SESSION_TTL_S
 from tests.simulation.history import History, Op
+from tests.simulation.nodes import CONFIG, SESSION_TTL_S
 from tests.simulation.wgl import Call, linearizable
 
 TTL_S: Final = CONFIG.lease_ttl_ms / 1_000

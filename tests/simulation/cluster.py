@@ -1,67 +1,27 @@
 """The nodes of one run: real engines on simulated disks, which die, freeze and come back."""
 
-import json
-import zlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pysyncobj.poller import Poller
-
 from coordinator._service.log import LogError, NotLeaderError, QueueFullError, StoppedLogError
-from coordinator._service.raft.engine import Applied, Engine, Outside, Proposal
+from coordinator._service.raft.outside import Outside
+from coordinator._service.raft.proposal import Proposal
 from coordinator._service.raft.settings import Member, RaftSettings
-from coordinator.machine import Event, LeaseEnd, LeaseEnded, MachineConfig, initial
+from coordinator.machine import Event, LeaseEnd, LeaseEnded, initial
 from tests.simulation.builds import HONEST, Build
 from tests.simulation.disk import PowerLostError, SimDisk
-from tests.simulation.history import Application, History, Said
+from tests.simulation.history import Application, History
 from tests.simulation.network import Network, SimNode, wire
+from tests.simulation.nodes import CONFIG, IdlePoller, SimEngine
 from tests.simulation.world import World
 
 TURN_S = (0.012, 0.03)
 """Between two turns of a node without work."""
 
 SOON_S = 0.0003
-
-SESSION_TTL_S = 4.0
-"""Life of a worker's session."""
-
-CONFIG = MachineConfig(
-    lease_ttl_ms=2_000, retry_backoff_ms=100, retry_cap_ms=1_000, max_attempts=3, ended_max=64
-)
-
-
-class IdlePoller(Poller):  # type: ignore[misc]  # the library has no types
-    """There are no files to wait for: PySyncObj's own methods refuse to take one."""
-
-    def poll(self, timeout: float) -> None:
-        assert timeout == 0
-
-
-class SimEngine(Engine):
-    """The engine, looked at."""
-
-    history: History
-    world: World
-
-    def apply(self, index: int, entry: bytes) -> Applied:
-        applied = super().apply(index, entry)
-        told = json.loads(entry)
-        seen = Application(
-            node=self.settings.node_id,
-            index=index,
-            entry=zlib.crc32(entry),
-            chain=self.replica.capture()._rest.chain,
-            now=self.world.now,
-            clock_ms=applied.clock_ms,
-        )
-        self.history.applications.append(seen)
-        stale = json.loads(applied.reply)["reply"]["code"] == "stale_leader"
-        said = Said(index=index, request_id=told["request_id"], reply=applied.reply, stale=stale)
-        self.history.said.setdefault(index, said)
-        return applied
 
 
 @dataclass(slots=True, kw_only=True)

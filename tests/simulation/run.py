@@ -1,8 +1,13 @@
 """One seed from beginning to end: faults, healing, five seconds of grace, the checks."""
 
+import multiprocessing
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
-from tests.simulation.builds import HONEST, Build
+from tests.simulation.builds import BUILDS, HONEST, Build
 from tests.simulation.checkers import violations
 from tests.simulation.cluster import Cluster
 from tests.simulation.faults import Faults
@@ -88,3 +93,21 @@ def _ending(cluster: Cluster, name: str) -> Ending:
         digest=engine.replica.digest(),
         leads=engine.status.is_leader,
     )
+
+
+def simulate_many(
+    seeds: Iterable[int], processes: int, build: str = HONEST.name
+) -> Iterator[tuple[str | None, Counter[str]]]:
+    """Run seeds in so many processes.
+
+    Yields:
+        What a seed has shown, None if nothing, and what happened in it; in the order of the seeds.
+    """
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        yield from pool.map(partial(_told, build), seeds, chunksize=4)
+
+
+def _told(build: str, seed: int) -> tuple[str | None, Counter[str]]:
+    report = simulate(seed, BUILDS[build])
+    return (str(report) if report.violations else None), Counter(report.history.counts)

@@ -35,22 +35,23 @@ Model: TypeAlias = Callable[[Any, Call], Iterable[Hashable]]
 def linearizable(calls: Sequence[Call], model: Model, initial: Hashable) -> bool:
     """Return whether some order of effects explains all results."""
     calls = sorted(calls, key=lambda call: call.called)[:OPS_MAX]
-    must = [number for number, call in enumerate(calls) if call.returned < math.inf]
-    seen: set[tuple[frozenset[int], Hashable]] = set()
-    todo: list[tuple[frozenset[int], Hashable]] = [(frozenset(), initial)]
+    must = sum(1 << number for number, call in enumerate(calls) if call.returned < math.inf)
+    todo: list[tuple[int, Hashable]] = [(0, initial)]
+    seen = set(todo)
     while todo:
         done, state = todo.pop()
-        if done.issuperset(must):
+        if done & must == must:
             return True
-        left = [number for number in range(len(calls)) if number not in done]
-        # Nothing may take effect after something that was called after its return.
-        first_return = min(calls[number].returned for number in left)
-        for number in left:
-            call = calls[number]
+        first_return = math.inf
+        for number, call in enumerate(calls):
+            # Nothing takes effect behind something that was called after its return.
             if call.called > first_return:
                 break
+            if done >> number & 1:
+                continue
+            first_return = min(first_return, call.returned)
             for after in model(state, call):
-                step = (done | {number}, after)
+                step = (done | 1 << number, after)
                 if step not in seen:
                     seen.add(step)
                     todo.append(step)

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from bars.series import Series
 from bars.window import Grid, Window
 from coordinator._service.log import LogError, NotLeaderError
-from coordinator._service.raft.engine import Applied, Outcome, Proposal
+from coordinator._service.raft.proposal import Applied, Outcome, Proposal
 from coordinator.machine import (
     Acquire,
     AnyCommand,
@@ -34,8 +34,9 @@ from coordinator.machine import (
     SubmitJob,
 )
 from coordinator.machine.wire import decode_reply
-from tests.simulation.cluster import SESSION_TTL_S, Cluster
+from tests.simulation.cluster import Cluster
 from tests.simulation.history import NEVER, History, Op
+from tests.simulation.nodes import SESSION_TTL_S
 
 PATIENCE_S = 6.0
 """How long a command is tried."""

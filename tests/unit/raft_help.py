@@ -8,7 +8,10 @@ from typing import Any
 from pysyncobj.node import Node
 from pysyncobj.transport import Transport
 
-from coordinator._service.raft.engine import Engine, Outcome, Outside, Proposal
+from coordinator._service.raft.engine import Engine
+from coordinator._service.raft.files import Files
+from coordinator._service.raft.outside import Outside
+from coordinator._service.raft.proposal import Outcome, Proposal
 from coordinator._service.raft.records import Entry
 from coordinator._service.raft.settings import Member, RaftSettings
 from coordinator._service.raft.transport import SyncsFirst
@@ -16,9 +19,9 @@ from coordinator.machine import AnyCommand, Barrier, MachineConfig, initial
 from coordinator.machine.replica import Replica
 from coordinator.machine.wire import Entry as Written
 from coordinator.machine.wire import encode_entry
-from tests.simulation.cluster import IdlePoller
 from tests.simulation.disk import SimDisk
 from tests.simulation.network import SimNode
+from tests.simulation.nodes import IdlePoller
 from tests.simulation.world import World
 
 FIRST: Entry = (b"\x01", 1, 0)
@@ -55,10 +58,10 @@ class Bench:
     """A node `n0:1` of a cluster, and all that happens to it."""
 
     def __init__(
-        self, world: World, nodes: int = 3, disk: SimDisk | None = None, **settings: Any
+        self, world: World, nodes: int = 3, disk: Files | None = None, **settings: Any
     ) -> None:
         self.world = world
-        self.disk = disk or SimDisk(world.chance("disk"))
+        self.files: Files = disk or SimDisk(world.chance("disk"))
         self.names = [f"n{number}:1" for number in range(nodes)]
         members = tuple(Member(node_id=n, address=n, url=f"http://{n}") for n in self.names)
         self.settings = RaftSettings(
@@ -76,7 +79,7 @@ class Bench:
     def start(self) -> None:
         """Start the node, for the first time or again, on what its disk holds."""
         outside = Outside(
-            files=self.disk,
+            files=self.files,
             transport=Recording,
             node=SimNode,
             poller=IdlePoller(),
@@ -86,6 +89,12 @@ class Bench:
         self.engine = Engine(self.settings, Replica(initial(1, MachineConfig())), outside)
         self.core = self.engine.core
         self.transport: Recording = self.core._SyncObj__transport
+
+    @property
+    def disk(self) -> SimDisk:
+        """The simulated disk, where the test has brought no other."""
+        assert isinstance(self.files, SimDisk)
+        return self.files
 
     def _wake(self) -> None:
         self.woken += 1
@@ -160,6 +169,13 @@ class Bench:
 
         proposal = Proposal(command=command or Barrier(), request_id=request_id, done=done)
         self.engine.queue.append(proposal)
+
+    def grow(self, count: int) -> None:
+        """Have a node alone apply so many commands, one after the other."""
+        for _ in range(count):
+            self.propose(f"grown-{len(self.outcomes)}")
+            self.turn(0.01)
+            self.turn(0.01)
 
     @property
     def log(self) -> list[tuple[int, int]]:

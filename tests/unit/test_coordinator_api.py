@@ -194,6 +194,27 @@ async def test_what_waits_beyond_the_limit_is_told_to_come_again() -> None:
         await held.aclose()
 
 
+async def test_a_node_that_goes_answers_those_who_wait() -> None:
+    """They ask the next one at once, instead of losing their connection."""
+    http = httpx.AsyncClient(trust_env=False)
+    async with serving() as service:
+        url = service.urls[0]
+        await post(http, f"{url}/v1/sessions", OPEN)
+        acquire = {"session_id": "w", "wait_s": 50}
+        watch = f"{url}/v1/watch?from=2&wait_s=50"
+        waiters = [
+            asyncio.create_task(post(http, f"{url}/v1/leases:acquire", acquire)),
+            asyncio.create_task(http.get(watch)),
+        ]
+        room = service.nodes[0].api.service.room
+        await eventually(lambda: room.waiting == 1)
+        await eventually(lambda: service.clock.sleeping == 3)  # these two, and the room
+    acquired, watched = await asyncio.gather(*waiters)
+    assert acquired.json()["reply"] == {"code": "ok", "wait_ms": 60_000}
+    assert watched.json()["events"] == []
+    await http.aclose()
+
+
 # Who may ask
 
 SECURED = ApiOptions(tokens=Tokens.of((token, role) for role, token in TOKENS.items()))
@@ -376,12 +397,14 @@ async def test_the_older_client_learns_how_much_of_its_range_is_known_as_done() 
         ({"key": KEY, "lease_ms": True}, "lease_ms"),
         ({"key": 5, "lease_ms": 60_000}, "key"),
         ({"key": KEY, "lease_ms": 60_000, "more": 1}, "body"),
+        ({"key": KEY, "lease_ms": "9" * 100_000}, "lease_ms"),
     ],
 )
 async def test_a_wrong_claim_is_refused_by_its_field(body: dict[str, Any], field: str) -> None:
     async with asking() as (_, http):
         answer = await http.post("/v1/leases/claim", json=body)
         assert (answer.status_code, answer.json()["error"]["field"]) == (400, field)
+        assert len(answer.content) < 1_000
 
 
 async def test_a_claim_is_given_up_when_another_node_has_led_in_between() -> None:

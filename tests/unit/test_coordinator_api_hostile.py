@@ -15,7 +15,7 @@ from coordinator._service.api.limits import Limits
 from tests.lease_suite import eventually
 from tests.unit.api_help import Service, serving
 
-LIMITS = Limits(body_bytes=20_000, body_s=0.2, idle_s=0.3, connections=4)
+LIMITS = Limits(body_bytes=20_000, body_s=0.7, idle_s=0.7, connections=4)
 HEADERS = {"Idempotency-Key": "k", "Content-Type": "application/json"}
 OPEN = {"session_id": "w", "ttl_ms": 60_000}
 
@@ -98,6 +98,14 @@ async def test_a_long_value_is_shown_cut() -> None:
         answer = await http.post("/v1/sessions", json=body, headers=HEADERS)
         assert answer.status_code == 400
         assert len(answer.content) < 1_000
+
+
+async def test_a_name_without_end_is_refused_before_the_log_sees_it() -> None:
+    async with attacked() as (service, http):
+        body = OPEN | {"session_id": "w" * 15_000}
+        answer = await http.post("/v1/sessions", json=body, headers=HEADERS)
+        assert (answer.status_code, answer.json()["error"]["field"]) == (400, "session_id")
+        assert service.cluster.index == 0
 
 
 async def test_nobody_says_what_the_service_draws() -> None:

@@ -4,6 +4,7 @@ Sections are those of Ongaro and Ousterhout, "In Search of an Understandable Con
 (extended version, 2014).
 """
 
+import pickle
 from collections.abc import Iterator
 
 import pytest
@@ -214,6 +215,49 @@ def test_a_follower_with_a_longer_log_does_not_lead_its_leader_astray() -> None:
         assert all(type(message["prevLogIdx"]) is int for message in sent)
 
 
+def test_a_refusal_of_what_came_behind_a_refused_message_undoes_nothing() -> None:
+    """It names the gap, which is another place; leader and follower went round in circles."""
+    with bench_world() as world:
+        bench = Bench(world)
+        bench.lead()
+        for _ in range(5):
+            bench.propose("x")
+            bench.turn(0.01)
+            bench.outcomes.clear()
+        for following in (3, 6):
+            bench.hear(
+                "n1:1",
+                type="next_node_idx",
+                next_node_idx=following,
+                reset=True,
+                success=False,
+                term=bench.core.raftCurrentTerm,
+            )
+        bench.said("")
+        bench.turn(0.2)
+        before = [message["prevLogIdx"] for message in bench.said("append_entries")]
+        assert 2 in before
+
+
+def test_a_node_that_has_slept_listens_before_it_wants_to_lead(bench: Bench) -> None:
+    """What its leader has sent lies in its sockets: it would depose him who is well."""
+    bench.hear_append(FIRST, entries(2, 1, 1), term=1, commit=1)
+    bench.said("")
+    bench.turn(5.0)
+    assert bench.said("request_vote") == []
+    for _ in range(10):
+        bench.turn(0.1)
+    assert bench.said("request_vote") != []
+
+
+def test_a_node_that_is_told_to_lead_does_so_however_long_it_has_slept(bench: Bench) -> None:
+    """A leader that hands over waits for it."""
+    bench.hear_append(FIRST, entries(2, 1, 1), term=1, commit=1)
+    bench.hear("n1:1", type="timeout_now", term=1)
+    bench.turn(5.0)
+    assert bench.said("request_vote") != []
+
+
 @pytest.mark.parametrize(
     ("reason", "message"),
     [
@@ -263,3 +307,15 @@ def test_what_is_no_message_of_raft_is_counted_and_changes_nothing(
     assert bench.engine.refusals.by_reason() == {reason: 1}
     assert bench.log == [(1, 0)]
     assert bench.transport.sent == []
+
+
+@pytest.mark.parametrize("kind", [1, 2, 3, 9])
+def test_entries_that_are_no_commands_of_ours_are_air(bench: Bench, kind: int) -> None:
+    """PySyncObj's own would add members and switch versions, and are pickles."""
+    before = bench.engine.replica.digest()
+    entry = (bytes((kind,)) + pickle.dumps(["add", "evil:1"]), 2, 1)
+    bench.hear_append(FIRST, [entry], term=1, commit=2)
+    bench.turn()
+    assert bench.core.raftLastApplied == 2
+    assert bench.engine.replica.digest() == before
+    assert len(bench.core.otherNodes) == 2

@@ -91,8 +91,9 @@ async def serve_api(
         try:
             yield Api(service, serving)
         finally:
-            await serving.close()
+            service.room.close()
             service.watch.close()
+            await serving.close()
             room.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await room

@@ -17,6 +17,9 @@ DEPTH_MAX = 8
 KEY_CHARS_MAX = 120
 """Of an Idempotency-Key; with what is put before and after it, a request id stays below 200."""
 
+TEXT_CHARS_MAX = 10_000
+"""Of any text in a body: no name, message or reason needs as much."""
+
 _FIELD = "body"
 _OBJECT = "one JSON object"
 _STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
@@ -58,6 +61,11 @@ def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise InvalidValueError(_FIELD, twice, "without names that are given twice")
+    for name, value in found.items():
+        if isinstance(value, str) and len(value) > TEXT_CHARS_MAX:
+            raise InvalidValueError(
+                name[:100], f"{len(value)} characters", f"at most {TEXT_CHARS_MAX} characters"
+            )
     return found
 
 

@@ -20,6 +20,9 @@ from coordinator._service.log import (
 FOUND_CHARS_MAX = 200
 """A wrong value is shown cut to so many characters."""
 
+MESSAGE_CHARS_MAX = 500
+"""So is what says that it is wrong."""
+
 RETRY_AFTER_S = 1
 
 
@@ -105,5 +108,8 @@ def _refusal(
     more: Mapping[str, object] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Refusal:
-    document = {"error": {"code": code, "message": str(error), **(more or {})}}
+    message = str(error)
+    if len(message) > MESSAGE_CHARS_MAX:
+        message = message[:MESSAGE_CHARS_MAX] + "..."
+    document = {"error": {"code": code, "message": message, **(more or {})}}
     return Refusal(status=status, document=document, headers=headers or {})

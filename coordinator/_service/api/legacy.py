@@ -25,7 +25,7 @@ from bars.errors import InvalidValueError
 from bars.window import Window, intersect, merge
 from coordinator._service.api.asked import Answered, Asked, Handler, Route
 from coordinator._service.api.auth import Role
-from coordinator._service.api.body import only, text_of, whole_of
+from coordinator._service.api.body import TEXT_CHARS_MAX, only, text_of, whole_of
 from coordinator._service.api.errors import RequestRefusedError
 from coordinator._service.api.forward import Forward
 from coordinator._service.api.keys import LeaseKey, parse_key
@@ -38,7 +38,7 @@ LEASE_MS = (1_000, 3_600_000)
 """As long as a session may live."""
 
 KEY_CHARS_MAX = 1_000
-REASON_CHARS_MAX = 2_000
+REASON_CHARS_LOGGED = 500
 _PREFIX = "qmtl"
 _TOKEN = re.compile(r"[0-9]{1,20}(-[0-9a-f]{16})?")
 
@@ -134,9 +134,10 @@ class _Legacy:
     async def fail(self, asked: Asked) -> Answered:
         """Take note that it is not; whoever asks may have the key at once."""
         claimed = _claimed(asked, "key", "token", "reason")
-        reason = text_of(asked.body, "reason", most=REASON_CHARS_MAX, default="unknown")
+        reason = text_of(asked.body, "reason", most=TEXT_CHARS_MAX, default="unknown")
         await self._end(claimed)
-        _log.warning("legacy_failed", key=claimed.key.text, reason=reason)
+        told = reason[:REASON_CHARS_LOGGED]
+        _log.warning("legacy_failed", key=claimed.key.text, reason=told)
         state = self._service.log.state()
         return Answered(document={"completion_ratio": done_ratio(state, claimed.key)})
 

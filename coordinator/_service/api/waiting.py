@@ -48,6 +48,7 @@ class WaitingRoom:
         self._seen = log.state()
         self._seen_s = clock.monotonic()
         self._stir = asyncio.Event()
+        self._closed = False
 
     @property
     def waiting(self) -> int:
@@ -66,7 +67,7 @@ class WaitingRoom:
         """
         waiter = _Waiter(session_id, limit)
         try:
-            if wait_s > 0:
+            if wait_s > 0 and not self._closed:
                 await self._wait(waiter, wait_s)
             status = self._log.status()
             if not status.is_leader:
@@ -75,6 +76,11 @@ class WaitingRoom:
             yield
         finally:
             self._forget(waiter)
+
+    def close(self) -> None:
+        """Let nobody wait any more: the node is about to go."""
+        self._closed = True
+        self._wake_all()
 
     async def run(self) -> None:
         """Wake those who wait; never returns."""

@@ -49,11 +49,14 @@ class Watch:
         self._applied = log.status().applied_index
         self._whole_from = self._applied + 1
         self._news = asyncio.Event()
+        self._closed = False
         self._unsubscribe = log.subscribe(self._on_entry)
 
     def close(self) -> None:
-        """Listen no longer."""
+        """Listen no longer, and let nobody wait any more."""
+        self._closed = True
         self._unsubscribe()
+        self._news.set()
 
     async def page(self, from_index: int, limit: int, wait_s: float) -> Page:
         """Return events from an index on, waiting up to `wait_s` for the first.
@@ -66,7 +69,7 @@ class Watch:
         until_s = self._clock.monotonic() + wait_s
         while not (page := self._page(from_index, limit)).events and not page.gap:
             left_s = until_s - self._clock.monotonic()
-            if left_s <= 0:
+            if left_s <= 0 or self._closed:
                 break
             await until(self._news, self._clock, left_s)
         return page

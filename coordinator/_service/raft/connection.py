@@ -114,5 +114,8 @@ class GuardedConnection(TcpConnection):  # type: ignore[misc]  # the library has
             raise _FrameError("frame_key")
         if number != self._received:
             raise _FrameError("frame_number")
+        if message is None:
+            # The caller would take it for "no frame yet" and wait.
+            raise _FrameError("frame_empty")
         self._received += 1
         return cast("object", message)

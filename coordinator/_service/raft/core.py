@@ -1,8 +1,7 @@
 """The rules of Raft that PySyncObj leaves out, put where its code passes by.
 
 PySyncObj elects and copies; read with the paper beside it (Ongaro, Ousterhout 2014), 0.3.17 departs
-from it where a committed command can be lost. Each of these is set right here, and the simulation
-finds each of them when it is not:
+from it where a committed command can be lost. Set right here, each with a test that fails without:
 
 * a follower drops entries that it holds only if they contradict the leader's (section 5.3), not
   whenever the leader repeats something;
@@ -11,7 +10,9 @@ finds each of them when it is not:
   nothing counts as committed while it is on its way;
 * an acknowledgement counts in the term that it was given in only;
 * a follower that contradicts names the first entry of the contradicting term (section 5.3), so a
-  leader is back in step after a few messages, not after one for each entry.
+  leader is back in step after a few messages, not after one for each entry; and what is refused
+  only because it came behind a refused message does not undo that;
+* a node that has slept listens before it wants to lead.
 
 The names that begin with `_SyncObj__` are PySyncObj's private ones; `compat` has the list.
 """
@@ -20,6 +21,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+import pysyncobj.syncobj
 from pysyncobj import SyncObj, SyncObjConf
 from pysyncobj.node import Node
 from pysyncobj.transport import Transport
@@ -69,6 +71,8 @@ class Parts:
 class Core(SyncObj):  # type: ignore[misc]  # the library has no types
     """One node of PySyncObj. For one thread."""
 
+    _SyncObj__raftElectionDeadline: float
+
     def __init__(self, me: Node, others: Collection[Node], parts: Parts, host: Host) -> None:
         self.journal = parts.journal
         self.refusals = parts.refusals
@@ -99,6 +103,20 @@ class Core(SyncObj):  # type: ignore[misc]  # the library has no types
     def send_entries(self) -> None:
         """Send what was appended; the journal is waited for once."""
         self._SyncObj__sendAppendEntries()
+
+    def compact(self) -> None:
+        """Have the log give way to a snapshot, unless one is being made already."""
+        if not self._store.making:
+            self.forceLogCompaction()
+
+    def hear_first(self) -> None:
+        """Listen before wanting to lead: this node has slept, and its leader may be well.
+
+        PySyncObj looks at the clock before it looks at what has come, and would depose him.
+        """
+        if self._SyncObj__raftElectionDeadline:  # 0: it was told to want the lead.
+            now = pysyncobj.syncobj.monotonicTime()
+            self._SyncObj__raftElectionDeadline = now + self._SyncObj__generateRaftTimeout()
 
     # Where PySyncObj's code passes by.
 

@@ -7,32 +7,29 @@ place in the log; nothing is queued in between and nothing is passed on to anoth
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from functools import partial
+from typing import Final
 
-from pysyncobj import FAIL_REASON, SyncObjConf
-from pysyncobj.node import Node
-from pysyncobj.poller import Poller
-from pysyncobj.transport import Transport
+from pysyncobj import FAIL_REASON
 
 from coordinator._service.log import (
-    LogError,
     LogStatus,
     NotLeaderError,
     StoppedLogError,
     UnknownOutcomeError,
 )
-from coordinator._service.raft import compat, folder, snapshot
+from coordinator._service.raft import compat, folder, records, snapshot
 from coordinator._service.raft.core import Core, Parts
-from coordinator._service.raft.files import Files
 from coordinator._service.raft.journal import Journal
+from coordinator._service.raft.outside import Outside, library_settings
 from coordinator._service.raft.pace import TICK_MS, Elapsed, SlowDisk
+from coordinator._service.raft.proposal import Applied, Proposal
 from coordinator._service.raft.settings import RaftSettings
 from coordinator._service.raft.snapshot import Snapshot
-from coordinator._service.raft.store import SnapshotStore, Spawn, inline
+from coordinator._service.raft.store import SnapshotStore
 from coordinator._service.raft.unpickler import Refusals
 from coordinator.machine import AnyCommand, Tick
-from coordinator.machine.replica import Replica
+from coordinator.machine.replica import Capture, Replica
 from coordinator.machine.wire import Entry, encode_entry
 
 BATCH_MAX: Final = 256
@@ -45,65 +42,6 @@ HAND_OVER_S: Final = 1.0
 """How long commands wait for another node to take the lead."""
 
 _LEADER: Final = 2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Applied:
-    """A command that has become part of the state."""
-
-    reply: bytes
-    """What the machine said."""
-
-    index: int
-    """Its place in the log."""
-
-    term: int
-    """Term of the leader that appended it."""
-
-    clock_ms: int
-    """The replicated clock after it."""
-
-
-Outcome: TypeAlias = Applied | LogError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proposal:
-    """A command on its way."""
-
-    command: AnyCommand
-    request_id: str
-    done: Callable[[Outcome], None]
-    """Told once how it ended, in the turning thread; must not raise."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outside:
-    """The world that a node lives in."""
-
-    files: Files
-    """Its folder."""
-
-    transport: type[Transport]
-    """How it speaks with the others."""
-
-    node: Callable[[str], Node]
-    """Returns what PySyncObj calls the node with an address."""
-
-    poller: Poller
-    """What it waits with."""
-
-    wake: Callable[[], None]
-    """Ends that wait; callable from any thread."""
-
-    monotonic: Callable[[], float]
-    """Returns seconds that never go back."""
-
-    secret: bytes | None = None
-    """What the nodes know each other by; None: the transport knows by itself."""
-
-    spawn: Spawn = inline
-    """Has a snapshot written down."""
 
 
 class Engine:
@@ -136,6 +74,7 @@ class Engine:
         self._elapsed = Elapsed()
         self._slow_disk = SlowDisk()
         self._fresh = False
+        self._turned_at = outside.monotonic()
         self._hand_over_until = 0.0
         self._leader: tuple[str | None, int] = (None, 0)
         self._leader_changes = 0
@@ -147,7 +86,16 @@ class Engine:
         self.digest = (1 if kept is None else kept.index, replica.digest())
         """A raft index and the digest of the state at that index."""
 
-        store = SnapshotStore(outside.files, kept, self.refusals, replica.capture)
+        try:
+            self.core = self._make_core(kept)
+        except BaseException:
+            self.journal.close()
+            raise
+        self.status = self._look()
+
+    def _make_core(self, kept: Snapshot | None) -> Core:
+        outside, settings = self._outside, self.settings
+        store = SnapshotStore(outside.files, kept, self.refusals, self.replica.capture)
         store.spawn = outside.spawn
         members = {m.node_id: outside.node(m.address) for m in settings.members}
         me = members.pop(settings.node_id)
@@ -157,13 +105,9 @@ class Engine:
             refusals=self.refusals,
             monotonic=outside.monotonic,
             transport=outside.transport,
-            conf=_conf(settings, outside, self.journal, self._state_changed),
+            conf=library_settings(settings, outside, self.journal, self._state_changed),
         )
-        self.core = Core(me, tuple(members.values()), parts, self)
-        # A stagger: nodes that compact at the same entry are all slow at the same time.
-        steps = settings.compact_entries // (2 * len(settings.members))
-        self._compact_at = settings.compact_entries + settings.place * steps
-        self.status = self._look()
+        return Core(me, tuple(members.values()), parts, self)
 
     @property
     def failure(self) -> str | None:
@@ -183,6 +127,9 @@ class Engine:
         """
         if self._failure is not None:
             raise StoppedLogError(self._failure)
+        now = self._outside.monotonic()
+        if now - self._turned_at > self.settings.election_s[0]:
+            self.core.hear_first()
         try:
             # A leader counts itself among those who hold an entry: now it does.
             self.journal.sync()
@@ -193,6 +140,7 @@ class Engine:
         except BaseException as error:
             self.stop(f"{type(error).__name__}: {error}")
             raise
+        self._turned_at = self._outside.monotonic()
         self.status = self._look()
         self._care()
 
@@ -210,12 +158,11 @@ class Engine:
         """Ask the node that is furthest to lead; commands wait for it a little."""
         self._hand_over_until = self._outside.monotonic() + HAND_OVER_S
 
-    def document(self) -> bytes:
-        """Return the state of this node as a snapshot's bytes."""
+    def document(self) -> Callable[[], bytes]:
+        """Return what makes a snapshot of the state as it stands; any thread may call it."""
         place = self.core.raftLastApplied - self.journal.first_index
         before = self.journal[place - 1] if place else (folder.FIRST_ENTRY[0], 0, 0)
-        state = self.replica.snapshot()
-        return snapshot.encode(Snapshot(previous=before, last=self.journal[place], state=state))
+        return partial(_document, before, self.journal[place], self.replica.capture())
 
     # What the core calls.
 
@@ -225,9 +172,14 @@ class Engine:
         self.applied(index, self._skipped)
         self._skipped = False
         if index % self.settings.digest_every == 0:
-            self.digest = (index, self.replica.digest())
+            # Half a second of work with a large state: a leader that did it would lose the lead.
+            captured = self.replica.capture()
+            self._outside.spawn(lambda: self._publish_digest(index, captured))
         clock_ms = self.replica.state.clock_ms
         return Applied(reply=reply, index=index, term=self.replica.term, clock_ms=clock_ms)
+
+    def _publish_digest(self, index: int, captured: Capture) -> None:
+        self.digest = (index, captured.digest())
 
     def restore(self, state: bytes) -> None:
         """Become what a snapshot says."""
@@ -248,6 +200,7 @@ class Engine:
         if self._fresh:
             # The term's first entry, so that nothing of an earlier leader counts behind it.
             self._fresh = False
+            self._elapsed.begin(now)
             self._append(Tick(), "", now, None)
         for _ in range(min(len(self.queue), BATCH_MAX)):
             proposal = self.queue.popleft()
@@ -303,7 +256,6 @@ class Engine:
         if after == _LEADER:
             self._fresh = True
             self._hand_over_until = 0.0
-            self._elapsed.begin(self._outside.monotonic())
         elif before == _LEADER:
             self._lose_waiting("this node leads no more")
 
@@ -316,8 +268,8 @@ class Engine:
         """Do what keeps the node fit: compact its log, leave the lead to a faster disk."""
         now = self._outside.monotonic()
         entries = self.journal.last_index - self.journal.first_index
-        if entries >= self._compact_at or self.journal.size_bytes >= JOURNAL_BYTES_MAX:
-            self.core.forceLogCompaction()
+        if entries >= self.settings.compact_at or self.journal.size_bytes >= JOURNAL_BYTES_MAX:
+            self.core.compact()
         slow = self._slow_disk.should_hand_over(self.journal.syncs, self.journal.sync_s, now)
         if not self.status.is_leader:
             return
@@ -349,43 +301,13 @@ class Engine:
         )
 
 
-def _conf(
-    settings: RaftSettings,
-    outside: Outside,
-    journal: Journal,
-    changed: Callable[[int, int], None],
-) -> SyncObjConf:
-    low, high = settings.election_s
-    never = 10**9
-    return SyncObjConf(
-        password=outside.secret,
-        autoTick=False,
-        pollerType=outside.poller,
-        bindAddress=settings.bind,
-        maxBindRetries=1,
-        dnsFailCacheTime=1.0,
-        appendEntriesUseBatch=False,
-        appendEntriesBatchSizeBytes=settings.send_bytes,
-        appendEntriesPeriod=settings.heartbeat_s,
-        raftMinTimeout=low,
-        raftMaxTimeout=high,
-        leaderFallbackTimeout=settings.fallback_s,
-        connectionRetryTime=settings.reconnect_s,
-        connectionTimeout=settings.silence_s,
-        commandsWaitLeader=False,
-        commandsQueueSize=1,
-        dynamicMembershipChange=False,
-        useFork=False,
-        journalFile=journal,
-        logCompactionMinEntries=never,
-        logCompactionMinTime=never,
-        onStateChanged=changed,
-    )
-
-
 def _nothing() -> None:
     """Do nothing."""
 
 
 def _ignore(_index: int, _skipped: bool) -> None:
     """Do nothing."""
+
+
+def _document(before: records.Entry, last: records.Entry, captured: Capture) -> bytes:
+    return snapshot.encode(Snapshot(previous=before, last=last, state=captured.snapshot()))

@@ -9,6 +9,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
@@ -26,10 +27,12 @@ from coordinator._service.log import (
     StoppedLogError,
     UnknownOutcomeError,
 )
-from coordinator._service.raft.engine import Engine, Outcome, Outside, Proposal
+from coordinator._service.raft.engine import Engine
 from coordinator._service.raft.errors import EntryTooLargeError
 from coordinator._service.raft.files import DiskFiles
+from coordinator._service.raft.outside import Outside
 from coordinator._service.raft.poller import WakingPoller
+from coordinator._service.raft.proposal import Outcome, Proposal
 from coordinator._service.raft.secret import read_secret
 from coordinator._service.raft.settings import ENTRY_BYTES_MAX, RaftSettings
 from coordinator._service.raft.transport import GuardedTransport
@@ -123,6 +126,8 @@ class RaftLog:
         self._results: _Results = []
         self._told_to_stop = False
         self._ended: str | None = None
+        self._end = asyncio.Event()
+        self._thread: threading.Thread | None = None
 
     async def start(self) -> None:
         """Open the files, listen, and take part.
@@ -134,7 +139,6 @@ class RaftLog:
             OSError: The disk failed.
         """
         self._loop = asyncio.get_running_loop()
-        self._end = asyncio.Event()
         self._outside = real_outside(self._settings, self._clock)
         ready: asyncio.Future[Engine] = self._loop.create_future()
         name = f"raft-{self._settings.node_id}"
@@ -143,7 +147,9 @@ class RaftLog:
         self._engine = await ready
 
     async def stop(self) -> None:
-        """Take part no more and close everything."""
+        """Take part no more and close everything; nothing if it was never started."""
+        if self._thread is None:
+            return
         self._told_to_stop = True
         self._outside.wake()
         await self._end.wait()
@@ -240,11 +246,11 @@ class RaftLog:
     async def snapshot(self, timeout_s: float) -> bytes:
         """Return this node's state as a snapshot document."""
         self._must_run()
-        answer: asyncio.Future[bytes] = self._loop.create_future()
-        self._have_done(lambda engine: self._put_by(answer, engine.document()))
+        taken: asyncio.Future[Callable[[], bytes]] = self._loop.create_future()
+        self._have_done(lambda engine: self._put_by(taken, engine.document()))
         try:
             async with asyncio.timeout(timeout_s):
-                return await answer
+                return await asyncio.to_thread(await taken)
         except TimeoutError:
             raise UnknownOutcomeError("snapshot", f"no answer within {timeout_s} s") from None
 
@@ -294,13 +300,17 @@ class RaftLog:
                 engine.queue.popleft().done(StoppedLogError(self._ended))
             self._deliver()
             self._outside.poller.close()
-            self._loop.call_soon_threadsafe(self._end.set)
+            self._soon(self._end.set)
 
     def _fail(self, ready: "asyncio.Future[Engine]", error: BaseException) -> None:
         self._ended = str(error)
         self._outside.poller.close()
-        self._loop.call_soon_threadsafe(ready.set_exception, error)
-        self._loop.call_soon_threadsafe(self._end.set)
+
+        def told() -> None:
+            ready.set_exception(error)
+            self._end.set()
+
+        self._soon(told)
 
     def _put_by(self, future: "asyncio.Future[Any]", result: object) -> None:
         self._results.append((future, result))
@@ -314,10 +324,14 @@ class RaftLog:
     def _deliver(self) -> None:
         if self._news:
             news, self._news = self._news, []
-            self._loop.call_soon_threadsafe(self._tell, news)
+            self._soon(partial(self._tell, news))
         if self._results:
             results, self._results = self._results, []
-            self._loop.call_soon_threadsafe(_settle, results)
+            self._soon(partial(_settle, results))
+
+    def _soon(self, what: Callable[[], object]) -> None:
+        with suppress(RuntimeError):  # The loop is closed: nobody is left to be told.
+            self._loop.call_soon_threadsafe(what)
 
     def _tell(self, news: list[tuple[int, tuple[Event, ...] | None]]) -> None:
         for index, events in news:

@@ -100,6 +100,11 @@ class RaftSettings:
         """Where this node stands among the members."""
         return [member.node_id for member in self.members].index(self.node_id)
 
+    @property
+    def compact_at(self) -> int:
+        """Entries after which this node compacts: not all at once, for it makes them slow."""
+        return self.compact_entries + self.place * (self.compact_entries // (2 * len(self.members)))
+
     def url_of(self, address: str | None) -> str | None:
         """Return the API of the node with that address."""
         return next((m.url for m in self.members if m.address == address), None)

@@ -81,6 +81,11 @@ class SnapshotStore:
         self._sending: dict[object, int] = {}
         self._receiving: bytearray | None = None
 
+    @property
+    def making(self) -> bool:
+        """Whether a snapshot is being written down."""
+        return self._making is not None
+
     def keep(self, data: bytes) -> None:
         """Put a snapshot on disk in the place of the one before.
 

@@ -7,6 +7,7 @@ whoever connects, commands passed on.
 from typing import Any, Final
 
 from pysyncobj.node import TCPNode
+from pysyncobj.tcp_connection import CONNECTION_STATE
 from pysyncobj.transport import TCPTransport
 
 from coordinator._service.raft.connection import KEY_BYTES, GuardedConnection
@@ -16,6 +17,9 @@ STRANGERS_MAX: Final = 32
 
 STRANGER_S: Final = 2.0
 """How long one has to say it: a peer needs two messages."""
+
+BACKLOG: Final = 128
+"""Connections that wait to be accepted; PySyncObj's five let a stranger keep a peer waiting."""
 
 UNSENT_BYTES_MAX: Final = 64 * 2**20
 """What may wait for one peer: more than a snapshot, less than the memory."""
@@ -44,6 +48,7 @@ class GuardedTransport(SyncsFirst, TCPTransport):  # type: ignore[misc]  # the l
 
     def __init__(self, syncObj: Any, selfNode: TCPNode, otherNodes: set[TCPNode]) -> None:  # noqa: N803 - the library's own
         self._accepted: dict[GuardedConnection, float] = {}
+        self._dialling: dict[TCPNode, float] = {}
         self._pinged = 0.0
         super().__init__(syncObj, selfNode, otherNodes)
 
@@ -56,12 +61,28 @@ class GuardedTransport(SyncsFirst, TCPTransport):  # type: ignore[misc]  # the l
 
     def send(self, node: TCPNode, message: Any) -> bool:
         """Send a message to a node; False: it is not connected, or takes nothing in."""
-        sent = super().send(node, message)
         connection = self._connections.get(node)
+        if connection is None or not connection.sendRandKey:
+            # PySyncObj asks for votes in the middle of a greeting, which would end it.
+            return False
+        sent = super().send(node, message)
         if sent and connection.getSendBufferSize() > UNSENT_BYTES_MAX:
             connection.disconnect()
             return False
         return sent
+
+    def _maybeBind(self) -> None:  # noqa: N802
+        if self.ready:
+            return
+        try:
+            super()._maybeBind()
+        finally:
+            listening = self._server._TcpServer__socket  # noqa: SLF001
+            if self.ready:
+                listening.listen(BACKLOG)
+            elif listening is not None:
+                # The address is taken; the next attempt makes a socket of its own.
+                listening.close()
 
     def _onNewIncomingConnection(self, conn: GuardedConnection) -> None:  # noqa: N802
         super()._onNewIncomingConnection(conn)
@@ -111,6 +132,7 @@ class GuardedTransport(SyncsFirst, TCPTransport):  # type: ignore[misc]  # the l
         for conn, since in list(self._accepted.items()):
             if now - since > STRANGER_S:
                 self._turn_away(conn, "stranger_silent")
+        self._give_up_greeting(now)
         if self._server._TcpServer__fileno is None:  # noqa: SLF001 - a failed accept has closed it
             self._ready = False
         super()._onTick()
@@ -118,3 +140,17 @@ class GuardedTransport(SyncsFirst, TCPTransport):  # type: ignore[misc]  # the l
             self._pinged = now
             for node in self._nodes:
                 self.send(node, _PING)
+
+    def _give_up_greeting(self, now: float) -> None:
+        """End attempts to reach a node that lead nowhere: the next one may find the way open.
+
+        By itself a connection waits for minutes when its first packet was lost, and for ever for
+        an answer.
+        """
+        for node in self._nodes:
+            conn = self._connections.get(node)
+            if conn is None or conn.sendRandKey or conn.state == CONNECTION_STATE.DISCONNECTED:
+                self._dialling.pop(node, None)
+            elif now - self._dialling.setdefault(node, now) > STRANGER_S:
+                del self._dialling[node]
+                conn.disconnect()

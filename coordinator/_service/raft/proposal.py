@@ -1,0 +1,38 @@
+"""A command on its way through the log, and how it may end."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from coordinator._service.log import LogError
+from coordinator.machine import AnyCommand
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """A command that has become part of the state."""
+
+    reply: bytes
+    """What the machine said."""
+
+    index: int
+    """Its place in the log."""
+
+    term: int
+    """Term of the leader that appended it."""
+
+    clock_ms: int
+    """The replicated clock after it."""
+
+
+Outcome: TypeAlias = Applied | LogError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A command on its way."""
+
+    command: AnyCommand
+    request_id: str
+    done: Callable[[Outcome], None]
+    """Told once how it ended, in the turning thread; must not raise."""
