@@ -129,6 +129,7 @@ class BarChunk:
     empty_confirmed: bool = False
     is_final: bool = True
     request_id: str = ""
+    request_ids: tuple[str, ...] = ()
     lease_token: int = 0
     known: int = 0
     known_each: Times = field(default_factory=lambda: np.empty(0, np.int64))
@@ -173,6 +174,7 @@ class Receipt:
     chunk_offset: int
     lease_token: int = 0
     request_id: str = ""
+    request_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,6 +237,7 @@ class ConformanceReport:
     start: int = 0
     end: int = 0
     request_id: str = ""
+    request_ids: tuple[str, ...] = ()
     lease_token: int = 0
     known: int = 0
     bars: int = 0

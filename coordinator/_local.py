@@ -1,6 +1,7 @@
 """The lease service inside the process that uses it: the machine, a clock, and waiting."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
@@ -8,7 +9,7 @@ from bars.window import Window
 from coordinator import machine
 from coordinator._answers import in_force, in_session, job_of, obeyed
 from coordinator.lease import Brought, HeldLease, LeaseFailure, check_ttl_ms, held
-from coordinator.machine import Code, JobSpec, JobState, MachineConfig, Reply
+from coordinator.machine import Code, JobSpec, JobState, MachineConfig, Reply, SeriesLane
 from runtime.clock import Clock
 
 
@@ -91,6 +92,13 @@ class LocalCoordinator:
         command = machine.QueryJob(job_id=job_id, elapsed_ms=self._elapsed_ms())
         reply = await self._apply(command)
         return None if reply.code is Code.UNKNOWN_JOB else job_of(reply)
+
+    async def resync(self, target: SeriesLane, covered: Sequence[Window], judged: int) -> None:
+        """Tell what the ledger shows of a lane; what is done and should be there is undone."""
+        command = machine.Resync(
+            target=target, covered=tuple(covered), judged=judged, elapsed_ms=self._elapsed_ms()
+        )
+        obeyed(await self._apply(command))
 
     async def acquire(
         self, session_id: str, limit: int, wait_s: float = 0.0

@@ -8,6 +8,7 @@ lease from *before* it asked, so that it stops before the service would give the
 however long the answer was under way.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from bars.window import Window
@@ -102,6 +103,16 @@ class LeaseClient(Protocol):
 
     async def job(self, job_id: str) -> JobState | None:
         """Return how far a job is; None when it is not known."""
+        ...
+
+    async def resync(self, target: SeriesLane, covered: Sequence[Window], judged: int) -> None:
+        """Tell what the ledger shows of a lane; what is done and should be there is undone.
+
+        Args:
+            target: The lane.
+            covered: What the ledger covers, and whatever else need not be in it.
+            judged: What passed of the chunks below this offset was visible when it was read.
+        """
         ...
 
     async def acquire(

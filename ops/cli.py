@@ -2,7 +2,15 @@
 
 import typer
 
-from ops import cli_backfill, cli_demo, cli_leases, cli_read, cli_stack, cli_topics
+from ops import (
+    cli_backfill,
+    cli_deadletters,
+    cli_demo,
+    cli_leases,
+    cli_read,
+    cli_stack,
+    cli_topics,
+)
 from runtime.log import configure
 
 app = typer.Typer(
@@ -17,6 +25,7 @@ cli_topics.register(app)
 cli_backfill.register(app)
 cli_read.register(app)
 cli_leases.register(app)
+cli_deadletters.register(app)
 cli_demo.register(app)
 
 

@@ -40,11 +40,10 @@ from ops.cli_common import (
     told,
     window_of,
 )
+from ops.planning import plan_now
 from provider import BackfillRequests
-from runtime import ConfigError, Settings, SystemClock, format_time
-from sources import SourceError, open_source
-from store import MissingTableError, Store
-from worker import Accepted, Plan, accept, plan, terms_of
+from runtime import Settings, SystemClock, format_time
+from worker import Accepted, Plan, accept
 
 _EXITS = {RequestState.DONE: 0, RequestState.REJECTED: EXIT_INPUT}
 _WINDOWS_SHOWN = 10
@@ -104,7 +103,7 @@ def backfill(  # noqa: PLR0913, PLR0917  the options of a command are its parame
         )
         accepted = accept(request, settings)
         if dry_run:
-            found, doubt = asyncio.run(_plan(accepted, settings))
+            found, doubt = asyncio.run(plan_now(accepted, settings))
             _show_plan(found, doubt, accepted, as_json=as_json)
             return
         if not wait:
@@ -186,26 +185,6 @@ def _draw(bar: Progress, task: TaskID, status: BackfillStatus) -> None:
         completed=status.windows_done + status.windows_failed,
         bars=status.bars_fetched,
     )
-
-
-async def _plan(accepted: Accepted, settings: Settings) -> tuple[Plan, str]:
-    """Return what the fetch worker would make of a request now, and what is not known here."""
-    series = accepted.node.series
-    doubt = ""
-    listed = None
-    try:
-        source = open_source(settings.sources[accepted.source], settings.nodes, base=settings.base)
-        listed = await source.listed(series)
-    except (SourceError, ConfigError) as error:
-        doubt = f"the source cannot be asked from here: {error}"
-    with Store(settings.store) as store:
-        try:
-            held = store.ledger.windows(series, accepted.lanes)
-        except MissingTableError:
-            held = ()
-    terms = terms_of(settings, accepted.node, listed)
-    now = SystemClock().wall_us() // 1_000_000
-    return plan(accepted.request, terms, held, now), doubt
 
 
 def _show_plan(found: Plan, doubt: str, accepted: Accepted, *, as_json: bool) -> None:

@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 
 from ops.cli_common import EXIT_FAILED, EXIT_INPUT, Json, fail, print_json, stdout, told
-from ops.stack import LocalStack, Ports, StackStatus, StateFolderError
+from ops.stack import Asked, LocalStack, Ports, StackStatus, StateFolderError
 
 _WIDTH_MIN = 120
 _COLOURS = {"ready": "green", "stopped": "dim"}
@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
     app.command("down")(down)
 
 
-def up(
+def up(  # noqa: PLR0913, PLR0917  the options of a command are its parameters
     state: State = DEFAULT_STATE,
     config: Annotated[
         Path | None,
@@ -54,11 +54,26 @@ def up(
     agents: Annotated[
         bool, typer.Option("--agents/--no-agents", help="Whether to start the agents.")
     ] = True,
+    coordinators: Annotated[
+        int | None,
+        typer.Option(
+            "--coordinators",
+            metavar="N",
+            help="Nodes of a lease service: 0, 1, 3 or 5; remembered. One where the "
+            "configuration has a section for it, else none.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", metavar="N", help="Fetch workers; remembered."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Start what does not run of the local stack, and wait until all of it answers."""
     with _told():
-        found = LocalStack(state, ports=_ports(ports)).up(config, with_agents=agents)
+        asked = Asked(coordinators, workers)
+        stack = LocalStack(state, ports=_ports(ports))
+        found = stack.up(config, with_agents=agents, asked=asked)
     _show(found, as_json=as_json)
     raise typer.Exit(0 if found.ready else EXIT_FAILED)
 

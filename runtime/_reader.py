@@ -93,6 +93,7 @@ class Reader:
         for name, cls in PLAIN_SECTIONS.items():
             section = self._section(cls, found.get(name), name)
             values[name] = None if section is None else self._with_paths(section)
+        values["has_coordinator"] = "coordinator" in found
         values["sources"] = self._each(found, "sources", self._source)
         values["calendars"] = self._each(found, "calendars", self._calendar)
         nodes = self._each(found, "nodes", self._node)

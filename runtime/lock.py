@@ -25,10 +25,12 @@ class LockHeldError(SeamlessError):
 
 
 class FileLock:
-    """A lock that one process of this machine has at a time."""
+    """A lock that one process of this machine has at a time, or several that share it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, shared: bool = False) -> None:
+        """Name the file; `shared`: others may have it at the same time if they share it too."""
         self._path = path
+        self._kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         self._file: int | None = None
 
     def __enter__(self) -> Self:
@@ -40,7 +42,7 @@ class FileLock:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, self._kind | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.read(file, 200).decode("utf-8", "replace").strip() or "an unknown process"
             os.close(file)

@@ -55,6 +55,10 @@ class Settings(Section):
     conformance: ConformanceSettings = field(default_factory=ConformanceSettings)
     coordinator: CoordinatorSettings = field(default_factory=CoordinatorSettings)
 
+    has_coordinator: bool = False
+    """Whether there is a section `coordinator`: leases come from that service then. Without one
+    the only fetch worker keeps them by itself."""
+
     sources: Mapping[str, SourceSettings] = field(default_factory=dict)
     """By name; their order is the order of preference unless `ranks` says otherwise."""
 

@@ -5,9 +5,13 @@ Both ship with the package, so that a strategy's tests can use them too.
 
 import asyncio
 import json
+import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +23,8 @@ from bars.window import Window
 from sources.errors import RateLimitedError, SourceUnavailableError
 
 _POLL_S = 0.02
+_STALL_S = 3_600.0
+_LATER_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +141,10 @@ class ScriptedFiles:
         Args:
             truth: Parquet, or CSV by its name, with ts, open, high, low, close, volume and, if
                 there are several, node.
-            calls: One line of JSON is added to it for every call: node, interval, start, end and
-                how many bars were answered, -1 for a call that failed.
+            calls: One line of JSON is added to it for every call: node, interval, start, end, how
+                many bars were answered, -1 for a call that failed or was cancelled, who was asked
+                (pid), and from when to when (began_s, ended_s, by this machine's monotonic clock).
+                A process that is killed in mid-call adds none.
             hold: While there is such a file, calls wait.
             fail: While there is such a file, calls raise its text; retriable.
             delay_s: How long each call takes at least.
@@ -149,35 +157,81 @@ class ScriptedFiles:
 
     async def fetch(self, start: int, end: int, *, node_id: str, interval: int) -> pd.DataFrame:
         """Return what the file holds now."""
-        call: dict[str, str | int] = {
+        call: dict[str, str | int | float] = {
             "node": node_id,
             "interval": interval,
             "start": start,
             "end": end,
+            "bars": -1,
+            "pid": os.getpid(),
+            "began_s": time.monotonic(),
         }
+        try:
+            await self._wait()
+            frame = await asyncio.to_thread(_read, self._truth)
+            inside = (frame["ts"] >= start) & (frame["ts"] < end)
+            if "node" in frame:
+                inside &= frame["node"] == node_id
+            found = frame.loc[inside, list(COLUMNS)].reset_index(drop=True)
+            call["bars"] = len(found)
+            return found
+        finally:
+            self._note({**call, "ended_s": time.monotonic()})
+
+    async def _wait(self) -> None:
         await asyncio.sleep(self._delay_s)
         while self._hold is not None and self._hold.exists():  # noqa: ASYNC110
             await asyncio.sleep(_POLL_S)
         reason = _text_of(self._fail)
         if reason is not None:
-            self._note(call, -1)
             raise SourceUnavailableError("scripted", reason)
-        frame = await asyncio.to_thread(_read, self._truth)
-        inside = (frame["ts"] >= start) & (frame["ts"] < end)
-        if "node" in frame:
-            inside &= frame["node"] == node_id
-        found = frame.loc[inside, list(COLUMNS)].reset_index(drop=True)
-        self._note(call, len(found))
-        return found
 
-    def _note(self, call: Mapping[str, str | int], bars: int) -> None:
+    def _note(self, call: Mapping[str, str | int | float]) -> None:
         if self._calls is not None:
             # One write of one short line: lines of several processes do not mix.
             with self._calls.open("a", encoding="utf-8", buffering=1) as file:
-                file.write(json.dumps({**call, "bars": bars}) + "\n")
+                file.write(json.dumps(call) + "\n")
 
 
-def calls_of(path: Path) -> list[dict[str, str | int]]:
+class FlakyFiles(ScriptedFiles):
+    """The same with bad days: some calls fail, some hang, some are told to come again later."""
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        fails: float = 0.1,
+        stalls: float = 0.02,
+        limits: float = 0.02,
+        **files: Any,
+    ) -> None:
+        """Draw what becomes of each call.
+
+        Args:
+            seed: Of what is drawn, together with the id of the process.
+            fails: Share of calls that fail.
+            stalls: Share of calls that take longer than anybody waits.
+            limits: Share of calls that are told to come again half a second later.
+            files: As for `ScriptedFiles`.
+        """
+        super().__init__(**files)
+        self._rng = Random(f"{seed}:{os.getpid()}")  # noqa: S311 - no secret hangs on it
+        self._fails = fails
+        self._stalls = stalls
+        self._limits = limits
+
+    async def _wait(self) -> None:
+        await super()._wait()
+        drawn = self._rng.random()
+        if drawn < self._fails:
+            raise SourceUnavailableError("flaky", "drawn to fail")
+        if drawn < self._fails + self._stalls:
+            await asyncio.sleep(_STALL_S)
+        elif drawn < self._fails + self._stalls + self._limits:
+            raise RateLimitedError("flaky", _LATER_S)
+
+
+def calls_of(path: Path) -> list[dict[str, Any]]:
     """Return the calls that `ScriptedFiles` has noted."""
     if not path.exists():
         return []

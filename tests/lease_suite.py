@@ -22,7 +22,7 @@ from coordinator.client import (
     SessionLostError,
 )
 from runtime.clock import Clock
-from tests.unit.machine_help import spec
+from tests.unit.machine_help import spec, target
 
 SESSION_MS = 3_600_000
 SOON_S = 1.0
@@ -350,3 +350,17 @@ class LeaseSuite(ABC):
             state = await bench.client.job("job")
             assert state is not None
             assert state.failed == (Window(0, 10),)
+
+    async def test_what_the_ledger_ought_to_show_and_does_not_is_wanted_again(self) -> None:
+        async with self.bench() as bench:
+            await bench.client.submit_job(spec("job", 0, 20))
+            for offset, lease in enumerate(await bench.client.acquire("w", 2)):
+                await bench.client.complete(lease, Brought(chunk_offset=offset))
+            await bench.client.resync(target(), (), judged=0)
+            state = await bench.client.job("job")
+            assert state is not None
+            assert state.todo == ()
+            await bench.client.resync(target(), (Window(0, 10),), judged=2)
+            state = await bench.client.job("job")
+            assert state is not None
+            assert state.todo == (Window(10, 20),)

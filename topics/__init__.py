@@ -38,7 +38,7 @@ from topics.errors import (
     UnwritableRecordError,
 )
 from topics.fenced import FencedProducer, Offsets
-from topics.group import GroupConsumer, Member, Places, members
+from topics.group import GroupConsumer, GroupEvents, Member, Places, members
 from topics.history import (
     Cut,
     Snapshot,
@@ -60,6 +60,7 @@ from topics.keys import (
     visible_key,
     watermark_key,
 )
+from topics.marks import MarkReader
 from topics.messages import (
     DeadLetterInfo,
     RawMessage,
@@ -88,11 +89,13 @@ __all__ = [
     "FencedError",
     "FencedProducer",
     "GroupConsumer",
+    "GroupEvents",
     "Headers",
     "HistoryKey",
     "IncompatibleSchemaError",
     "KafkaRefusedError",
     "KafkaUnavailableError",
+    "MarkReader",
     "Member",
     "NotAvroError",
     "NotOwnerError",

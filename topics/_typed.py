@@ -61,11 +61,14 @@ def _status(v: Values) -> BackfillStatus:
 
 def _chunk(v: Values) -> BarChunk:
     arrays = {name: np.asarray(v[name], dtype) for name, dtype in _ARRAYS.items()}
-    return BarChunk(**{**v, **arrays, "covers": _covers_in(v["covers"])})
+    return BarChunk(
+        **{**v, **arrays, "covers": _covers_in(v["covers"]), "request_ids": tuple(v["request_ids"])}
+    )
 
 
 def _receipt(v: Values) -> Receipt:
-    return Receipt(**{**v, "covers": _covers_in(v["covers"])})
+    covers, requests = _covers_in(v["covers"]), tuple(v["request_ids"])
+    return Receipt(**{**v, "covers": covers, "request_ids": requests})
 
 
 def _flag(v: Values) -> Flag:
@@ -90,6 +93,7 @@ def _report(v: Values) -> ConformanceReport:
         **{
             **v,
             "verdict": Verdict(v["verdict"]),
+            "request_ids": tuple(v["request_ids"]),
             "flags": tuple(_flag(f) for f in v["flags"]),
             "revisions": tuple(_revision(r) for r in v["revisions"]),
         }

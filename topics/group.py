@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple, Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -36,10 +36,24 @@ class Member(NamedTuple):
     """Unique, given by the broker."""
 
     client_id: str
-    """Which process: `group@host:pid` for one of ours."""
+    """Which process: `group@host:pid` for one of ours, its kind before the `@`."""
 
     host: str
     """Where it connects from."""
+
+
+class GroupEvents:
+    """What a member may want to know of its group; each is called inside `poll`. A base class."""
+
+    def assigned(self, places: Places) -> None:
+        """Take note of partitions that are ours from now on; none where there are too few."""
+
+    def revoked(self, places: Places) -> None:
+        """Take note of partitions that are no longer ours; commits in it still count."""
+
+    def lost(self, places: Places) -> None:
+        """The same, but we are told late: they may have been somebody else's for long."""
+        self.revoked(places)
 
 
 class GroupConsumer:
@@ -55,8 +69,8 @@ class GroupConsumer:
         kafka: KafkaSettings,
         group: str,
         topics: tuple[str, ...] | list[str],
-        on_assigned: Callable[[Places], None] | None = None,
-        on_revoked: Callable[[Places], None] | None = None,
+        events: GroupEvents | None = None,
+        kind: str = "",
     ) -> None:
         """Join a group.
 
@@ -64,28 +78,26 @@ class GroupConsumer:
             kafka: Where; session timeout and heartbeat are its.
             group: Which group.
             topics: What to read; from the committed offset on, or from the beginning.
-            on_assigned: Called inside `poll` with partitions that are ours from then on.
-            on_revoked: The same with partitions that are no longer; commits in it still count
-                unless the session was lost.
+            events: Is told which partitions come and go.
+            kind: What other members know us by, in `client_id`.
         """
         self.group = group
         self._kafka = kafka
         self._errors = ErrorLog(group)
         self._owned: set[tuple[str, int]] = set()
-        self._on_assigned = on_assigned
-        self._on_revoked = on_revoked
+        self._events = events or GroupEvents()
         self._client = Consumer(
             consumer_config(kafka, group, self._errors)
             | {
                 # Who is told that there is another member is told which process it is.
-                "client.id": f"{group}@{socket.gethostname()}:{os.getpid()}",
+                "client.id": f"{group}{kind}@{socket.gethostname()}:{os.getpid()}",
                 "auto.offset.reset": "earliest",
                 "session.timeout.ms": kafka.session_timeout_ms,
                 "heartbeat.interval.ms": kafka.heartbeat_ms,
             }
         )
         self._client.subscribe(
-            list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+            list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
         )
 
     @property
@@ -184,14 +196,17 @@ class GroupConsumer:
     def _assigned(self, _client: Consumer, places: list[TopicPartition]) -> None:
         found = _places(places)
         self._owned |= set(found)
-        if self._on_assigned is not None:
-            self._on_assigned(found)
+        self._events.assigned(found)
 
     def _revoked(self, _client: Consumer, places: list[TopicPartition]) -> None:
         found = _places(places)
         self._owned -= set(found)
-        if self._on_revoked is not None:
-            self._on_revoked(found)
+        self._events.revoked(found)
+
+    def _lost(self, _client: Consumer, places: list[TopicPartition]) -> None:
+        found = _places(places)
+        self._owned -= set(found)
+        self._events.lost(found)
 
 
 def _places(places: list[TopicPartition]) -> Places:

@@ -1,7 +1,7 @@
 """Follows whole topics from a moment on: one consumer, every partition, no group."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -97,19 +97,30 @@ class Tail:
     Synchronous, for one thread at a time.
     """
 
-    def __init__(self, kafka: KafkaSettings, topics: Sequence[str], last: int = 0) -> None:
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        topics: Sequence[str],
+        last: int = 0,
+        partitions: Collection[int] | None = None,
+    ) -> None:
         """Stand at the ends; whatever is committed after this returns is seen.
 
         Args:
             kafka: Where.
             topics: Which topics.
             last: Begin that many offsets before the end of each partition.
+            partitions: Only these of each topic; None: all.
 
         Raises:
             KafkaUnavailableError: No broker answered in time.
             KafkaRefusedError: A topic is missing.
         """
-        found = bounds(kafka, topics)
+        found = {
+            place: bound
+            for place, bound in bounds(kafka, topics).items()
+            if partitions is None or place[1] in partitions
+        }
         self._ends = {place: bound.end for place, bound in found.items()}
         self._positions = {
             place: max(bound.low, bound.end - last) for place, bound in found.items()

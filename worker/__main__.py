@@ -1,6 +1,7 @@
 """`python -m worker --config seamless.yaml`: the fetch worker as this process.
 
-Exit codes: 0 asked to stop, 1 crashed, 2 wrong configuration or another worker runs.
+Exit codes: 0 asked to stop, 1 crashed, 2 wrong configuration, another worker runs that may not, or
+the lease service refuses us.
 """
 
 import argparse
@@ -10,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bars.errors import InvalidValueError, SeamlessError
+from coordinator.client import CommandRefusedError
 from runtime.errors import ConfigError
 from runtime.log import configure, logger
 from runtime.settings import Settings
@@ -22,6 +24,15 @@ READY_FILE = "SEAMLESS_READY_FILE"
 
 EXIT_CRASHED = 1
 EXIT_REFUSED = 2
+
+REFUSED = (
+    CommandRefusedError,
+    ConfigError,
+    EpochFileError,
+    InvalidValueError,
+    SecondWorkerError,
+)
+"""What another start would meet again."""
 
 _log = logger(__name__)
 
@@ -41,7 +52,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     )
     try:
         run_process(Settings.load(chosen.config, environ), options)
-    except (ConfigError, EpochFileError, InvalidValueError, SecondWorkerError) as error:
+    except REFUSED as error:
         print(error, file=sys.stderr)
         return EXIT_REFUSED
     except SeamlessError:

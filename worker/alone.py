@@ -1,4 +1,8 @@
-"""Makes sure that there is one fetch worker: a lock on this machine, the group on all machines."""
+"""Makes sure that one authority grants leases: a lock on this machine, the group on all machines.
+
+Without a lease service there is one fetch worker, which grants them to itself. With one there are
+as many as one likes, and none of the other sort beside them.
+"""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Self
@@ -8,6 +12,7 @@ from runtime.lock import FileLock, LockHeldError
 from runtime.log import logger
 from topics import Member
 from worker.errors import SecondWorkerError
+from worker.groups import shares
 
 LOOK_S = 0.5
 
@@ -18,7 +23,7 @@ _log = logger(__name__)
 
 
 class MachineLock(FileLock):
-    """The lock of the one fetch worker of this machine."""
+    """The lock of the one fetch worker of this machine, or of those that share a service."""
 
     def __enter__(self) -> Self:
         """Take it.
@@ -35,12 +40,12 @@ class MachineLock(FileLock):
 async def wait_alone(
     members: Callable[[], Awaitable[Sequence[Member]]], clock: Clock, session_timeout_s: float
 ) -> None:
-    """Return when the group of fetch workers has no members.
+    """Return when the group of fetch workers has none of those members that may not be there.
 
     A worker that was killed counts as a member until its session ends, so that is waited for.
 
     Args:
-        members: Returns who is in the group.
+        members: Returns them.
         clock: For the waiting.
         session_timeout_s: How long a silent member stays.
 
@@ -58,13 +63,14 @@ async def wait_alone(
 def check_alone(found: Sequence[Member], own_id: str) -> None:
     """Return if nobody else is in the group, or if it is for the other one to go.
 
-    Two that were started at the same moment find each other here: the lower id stays.
+    Two that were started at the same moment find each other here: the lower id stays. Those that
+    have their leases from the service stay in any case.
 
     Raises:
         SecondWorkerError: It is for us to go.
     """
     others = [member for member in found if member.member_id != own_id]
-    if others and min(member.member_id for member in others) < own_id:
+    if any(map(shares, others)) or min((m.member_id for m in others), default=own_id) < own_id:
         raise SecondWorkerError(_who(others))
 
 

@@ -6,6 +6,9 @@ from bars.frame import BarFrame
 from coordinator.client import HeldLease, LeaseFailure
 from worker.ports import Place
 
+REQUESTS_NAMED_MAX = 100
+"""Requests that a chunk names."""
+
 OBSERVABILITY = "qmtl://observability/seamless/"
 """Where the reports of a node are found."""
 
@@ -21,6 +24,7 @@ def chunk_of(lease: HeldLease, bars: BarFrame, source: str, *, empty_confirmed: 
         source=source,
         empty_confirmed=empty_confirmed,
         request_id=lease.job_ids[0] if lease.job_ids else "",
+        request_ids=lease.job_ids[:REQUESTS_NAMED_MAX],
         lease_token=lease.token,
         content_hash=content_hash(bars),
         ts=bars.ts,

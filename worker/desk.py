@@ -1,7 +1,7 @@
 """The requests being served and those that have ended; brings them what is learnt."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 
 from avro_schemas import (
@@ -20,6 +20,7 @@ from coordinator.client import Failure, SeriesLane
 from runtime.log import logger
 from runtime.log import request as log_request
 from worker.chunks import blocked_message
+from worker.ports import Place
 from worker.progress import Progress
 from worker.run import Run
 from worker.serving import Serving, Tools, early_status
@@ -33,34 +34,42 @@ UNSTORABLE = "unstorable"
 UNSTORED_MAX = 1_000
 """Windows remembered that passed and could not be stored."""
 
+COUNTED_MAX = 20_000
+"""Chunks remembered whose bars were counted: verdict and receipt both tell of them."""
+
 _log = logger(__name__)
 
 
 class Desk:
     """Every request goes here and comes out with a final status told."""
 
-    def __init__(
-        self, tools: Tools, floor: int, answered: Mapping[str, BackfillStatus] | None = None
-    ) -> None:
+    def __init__(self, tools: Tools, floor: int) -> None:
         """Open the desk.
 
         Args:
             tools: What serving takes.
-            floor: Below every token of this process: what becomes of older chunks says nothing
+            floor: Below every token of this epoch: what becomes of older chunks says nothing
                 about the windows of this one.
-            answered: Final statuses of requests that ended before, by id, the newest last.
         """
         self._tools = tools
         self._floor = floor
         self._serving = Serving(tools, self._unstored_of)
         self._unstored: OrderedDict[tuple[Series, str, Window], tuple[int, Failure]] = OrderedDict()
         self._runs: dict[str, Run] = {}
-        self._answered: OrderedDict[str, BackfillStatus] = OrderedDict(answered or {})
+        self._answered: OrderedDict[str, BackfillStatus] = OrderedDict()
+        self._counted: OrderedDict[Place, None] = OrderedDict()
 
     @property
     def running(self) -> int:
         """How many requests are being served."""
         return len(self._runs)
+
+    def remember(self, statuses: Iterable[BackfillStatus]) -> None:
+        """Take note of requests that have ended, whoever served them."""
+        for status in statuses:
+            self._answered[status.request_id] = status
+            if len(self._answered) > ANSWERED_MAX:
+                self._answered.popitem(last=False)
 
     async def take(self, request: BackfillRequest) -> None:
         """Serve a request, or take one back; return when its final status is told.
@@ -97,9 +106,7 @@ class Desk:
 
     async def _end(self, status: BackfillStatus) -> None:
         await self._tell(status)
-        self._answered[status.request_id] = status
-        if len(self._answered) > ANSWERED_MAX:
-            self._answered.popitem(last=False)
+        self.remember((status,))
         _log.info(
             "request_ended",
             state=status.state.value,
@@ -120,6 +127,8 @@ class Desk:
         windows = [Window(start, end) for start, end in receipt.covers]
         series = Series(receipt.node_id, receipt.interval)
         windows = windows or [Window(receipt.start, receipt.end)]
+        place = Place(receipt.chunk_partition, receipt.chunk_offset)
+        self.on_fetched(place, _requests_of(receipt), receipt.bars)
         self._stored(series, receipt.lane, receipt.lease_token, windows)
 
     def on_report(self, report: ConformanceReport) -> None:
@@ -131,6 +140,8 @@ class Desk:
         except InvalidValueError:
             return  # a chunk of nobody, blocked for that
         window = Window(report.start, report.end)
+        place = Place(report.chunk_partition, report.chunk_offset)
+        self.on_fetched(place, _requests_of(report), report.bars)
         if report.verdict in {Verdict.PASSED, Verdict.NO_NEWS}:
             self._unstored = OrderedDict(
                 (place, (token, failure))
@@ -159,8 +170,16 @@ class Desk:
             if own and report.lease_token > progress.since and progress.give_up(failure):
                 run.news(self._now_s())
 
-    def on_fetched(self, request_ids: Iterable[str], bars: int) -> None:
-        """Take note of how many bars a source answered for some requests."""
+    def on_fetched(self, place: Place, request_ids: Iterable[str], bars: int) -> None:
+        """Take note of how many bars a source answered for some requests, once for each chunk.
+
+        Who published it knows at once; of what others published, verdict and receipt tell.
+        """
+        if place in self._counted:
+            return
+        self._counted[place] = None
+        if len(self._counted) > COUNTED_MAX:
+            self._counted.popitem(last=False)
         for request_id in request_ids:
             run = self._runs.get(request_id)
             if run is not None and run.progress is not None:
@@ -192,3 +211,7 @@ class Desk:
 
     def _now_s(self) -> float:
         return self._tools.clock.monotonic()
+
+
+def _requests_of(told: ConformanceReport | Receipt) -> tuple[str, ...]:
+    return told.request_ids or (told.request_id,)

@@ -18,15 +18,24 @@ class RefusedRequestError(WorkerError, InvalidValueError):
 
 
 class SecondWorkerError(WorkerError):
-    """Another fetch worker runs: there is exactly one for a prefix of topics.
+    """Another fetch worker runs that may not: only a lease service lets several work together.
 
     Attributes:
         who: What is known of the other one.
     """
 
     def __init__(self, who: str) -> None:
-        super().__init__(f"another fetch worker runs: {who}; stop it first, there may only be one")
+        super().__init__(
+            f"another fetch worker runs: {who}; stop it first: there may only be one, unless all "
+            "of them have a section `coordinator` in their configuration"
+        )
         self.who = who
+
+
+class ServiceFullError(WorkerError):
+    """The lease service holds as many jobs as it may; some will end."""
+
+    retriable = True
 
 
 class StoppedError(WorkerError):

@@ -15,10 +15,15 @@ from runtime.log import logger
 from worker.waiting import until_set
 from worker.windows import Means, WindowWork
 
+CLOSE_S = 5.0
+"""A worker that goes waits no longer for the lease service: its session ends without it too."""
+
 HELD_PER_FETCH = 8
 """Leases held for each window that is fetched at a time: most of them wait for a verdict."""
 
 ACQUIRE_WAIT_S = 5.0
+
+SHY_PAUSE_S = 0.7
 
 LOOKS_A_LIFE = 16
 """How often in the life of a lease somebody looks whether it has to be renewed."""
@@ -73,7 +78,7 @@ class Fetcher:
                 group.create_task(self._keep(), name="leases are kept")
                 group.create_task(self._take(group), name="leases are taken")
         finally:
-            await self._means.leases.close_session(self._session_id)
+            await self._close_session()
 
     async def _take(self, group: asyncio.TaskGroup) -> None:
         most = self._means.max_concurrent_requests
@@ -92,8 +97,15 @@ class Fetcher:
                 held.task = group.create_task(self._under(held), name=f"window {lease.window}")
 
     async def _acquire(self, limit: int) -> tuple[HeldLease, ...]:
+        clock = self._means.clock
+        shy = clock.monotonic() < self._work.shy_until_s
+        if shy:
+            await clock.sleep(SHY_PAUSE_S)
+
         async def acquire() -> tuple[HeldLease, ...]:
-            return await self._means.leases.acquire(self._session_id, limit, ACQUIRE_WAIT_S)
+            # Who waits is served first, so who does not want to be first does not wait.
+            wait_s = 0.0 if shy else ACQUIRE_WAIT_S
+            return await self._means.leases.acquire(self._session_id, limit, wait_s)
 
         try:
             return await self._means.patience.until_done("acquire leases", acquire)
@@ -150,6 +162,13 @@ class Fetcher:
             held.lost = error
             if held.task is not None:
                 held.task.cancel()
+
+    async def _close_session(self) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self._means.leases.close_session(self._session_id)
+        except (CoordinatorUnavailableError, TimeoutError) as error:
+            _log.warning("session_left_open", session=self._session_id, reason=str(error))
 
     async def _open_session(self) -> None:
         async def opened() -> None:

@@ -1,12 +1,18 @@
-"""Reads requests, has each served by a task of its own, and commits what is finished."""
+"""Reads requests, has each served by a task of its own, and commits what is finished.
+
+A request is served by whoever has its partition. When the group gives a partition to somebody
+else, what is served of it here is let go without a word: the other one reads it from the committed
+offset on, and finds the jobs as they are in the lease service.
+"""
 
 import asyncio
 from collections import deque
 from functools import partial
+from typing import NamedTuple
 
 from bars.errors import SeamlessError
 from runtime.log import logger
-from topics import KafkaUnavailableError, RawMessage, UnreadableRecordError
+from topics import KafkaUnavailableError, NotOwnerError, RawMessage, UnreadableRecordError
 from worker.desk import Desk
 from worker.offsets import OffsetBook
 from worker.patience import Patience
@@ -21,6 +27,13 @@ UNFINISHED_MAX = 500
 _log = logger(__name__)
 
 
+class _Unread(NamedTuple):
+    """A record, and which time the partition was ours when it came."""
+
+    message: RawMessage
+    tenure: int
+
+
 class Intake:
     """The request topic: polled all the time, whatever a request takes."""
 
@@ -30,9 +43,14 @@ class Intake:
         self._desk = desk
         self._patience = patience
         self._book = OffsetBook()
-        self._unread: deque[RawMessage] = deque()
+        self._unread: deque[_Unread] = deque()
         self._some = asyncio.Event()
         self._paused = False
+        self._serving: dict[asyncio.Task[None], int] = {}
+        """Tasks that serve a request, and its partition."""
+
+        self._strange: set[int] = set()
+        """Partitions of which is not known yet what was answered in them."""
 
     async def run(self) -> None:
         """Serve requests until cancelled, then commit what is finished."""
@@ -49,12 +67,28 @@ class Intake:
     async def _poll(self) -> None:
         while True:
             poll = partial(self._inbox.poll, POLL_S)
-            for message in await self._patience.until_done("poll requests", poll):
+            messages = await self._patience.until_done("poll requests", poll)
+            await self._follow_group()
+            for message in messages:
                 if self._book.begin(message.partition, message.offset):
-                    self._unread.append(message)
+                    tenure = self._book.tenure(message.partition)
+                    self._unread.append(_Unread(message, tenure))
                     self._some.set()
             await self._commit()
             await self._throttle()
+
+    async def _follow_group(self) -> None:
+        """Let go what is somebody else's now."""
+        moved = self._inbox.moved()
+        for partition in moved.lost:
+            self._book.forget(partition)
+        self._strange = (self._strange - moved.lost) | moved.gained
+        ended = [task for task, partition in self._serving.items() if partition in moved.lost]
+        for task in ended:
+            task.cancel()
+        if ended:
+            _log.info("requests_let_go", requests=len(ended), partitions=sorted(moved.lost))
+            await asyncio.wait(ended)
 
     async def _throttle(self) -> None:
         full = self._book.unfinished >= UNFINISHED_MAX
@@ -71,7 +105,7 @@ class Intake:
             return
         try:
             await self._inbox.commit(ready)
-        except KafkaUnavailableError as error:
+        except (KafkaUnavailableError, NotOwnerError) as error:
             _log.warning("commit_later", reason=str(error))
         else:
             self._book.committed(ready)
@@ -82,21 +116,36 @@ class Intake:
             while not self._unread:
                 self._some.clear()
                 await self._some.wait()
-            message = self._unread.popleft()
-            decode = partial(self._inbox.decode, message)
+            unread = self._unread.popleft()
+            decode = partial(self._inbox.decode, unread.message)
             try:
                 request = await self._patience.until_done("read a request", decode)
             except UnreadableRecordError as error:
-                await self._bury(message, error)
+                await self._bury(unread, error)
+                continue
+            await self._get_acquainted()
+            partition = unread.message.partition
+            if unread.tenure != self._book.tenure(partition):
                 continue
             task = group.create_task(self._desk.take(request), name=f"request {request.request_id}")
-            task.add_done_callback(partial(self._finish, message))
+            self._serving[task] = partition
+            task.add_done_callback(partial(self._finish, unread))
 
-    def _finish(self, message: RawMessage, task: asyncio.Task[None]) -> None:
+    async def _get_acquainted(self) -> None:
+        """Learn what others have answered in partitions that have become ours."""
+        while self._strange:
+            partitions, self._strange = frozenset(self._strange), set()
+            answered = partial(self._inbox.answered, partitions)
+            statuses = await self._patience.until_done("read what was answered", answered)
+            self._desk.remember(statuses)
+
+    def _finish(self, unread: _Unread, task: asyncio.Task[None]) -> None:
+        del self._serving[task]
         if not task.cancelled() and task.exception() is None:
-            self._book.finish(message.partition, message.offset)
+            self._done(unread)
 
-    async def _bury(self, message: RawMessage, error: UnreadableRecordError) -> None:
+    async def _bury(self, unread: _Unread, error: UnreadableRecordError) -> None:
+        message = unread.message
         now_us = self._patience.clock.wall_us()
         bury = partial(self._outbox.bury, message, error.error_class, str(error), now_us)
         await self._patience.until_done("write a dead letter", bury)
@@ -108,4 +157,7 @@ class Intake:
             error_class=error.error_class,
             reason=str(error),
         )
-        self._book.finish(message.partition, message.offset)
+        self._done(unread)
+
+    def _done(self, unread: _Unread) -> None:
+        self._book.finish(unread.message.partition, unread.message.offset, unread.tenure)

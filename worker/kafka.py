@@ -1,8 +1,9 @@
 """The worker's ports on the real topics and the real store. Blocking calls run in threads."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from avro_schemas import (
@@ -21,7 +22,7 @@ from topics import (
     Catalogue,
     Codec,
     GroupConsumer,
-    Places,
+    MarkReader,
     Producer,
     RawMessage,
     SchemaMismatchError,
@@ -31,7 +32,8 @@ from topics import (
     deadletter_headers,
     partition_of,
 )
-from worker.ports import Place, Proof
+from worker.groups import SHARED, GroupMoves
+from worker.ports import Moved, Place, Proof
 
 T = TypeVar("T")
 
@@ -67,14 +69,22 @@ class _Thread:
 class KafkaInbox:
     """The request topic."""
 
-    def __init__(self, kafka: KafkaSettings, codec: Codec) -> None:
+    def __init__(self, kafka: KafkaSettings, codec: Codec, *, shared: bool = False) -> None:
+        """Join the group; `shared`: as one of several, whose leases are the service's."""
+        self._kafka = kafka
         self._topic = Catalogue.of(kafka).requests
         self._codec = codec
         self._thread = _Thread("requests")
-        self._loop = asyncio.get_running_loop()
-        self._consumer = GroupConsumer(kafka, group_of(kafka), [self._topic.name], self._assigned)
         self.assigned = asyncio.Event()
-        """Set whenever the group has given us partitions."""
+        """Set whenever the group has given us our partitions, be it none."""
+
+        # Called inside a poll, in its thread.
+        told = partial(asyncio.get_running_loop().call_soon_threadsafe, self.assigned.set)
+        self._group = GroupMoves(told)
+        kind = SHARED if shared else ""
+        self._consumer = GroupConsumer(
+            kafka, group_of(kafka), [self._topic.name], self._group, kind
+        )
 
     @property
     def member_id(self) -> str:
@@ -84,6 +94,15 @@ class KafkaInbox:
     async def poll(self, timeout_s: float) -> list[RawMessage]:
         """Return the next records; empty when none came in time."""
         return await self._thread.run(self._consumer.poll, timeout_s)
+
+    def moved(self) -> Moved:
+        """Return what the group has given and taken since the last call."""
+        return self._group.moved()
+
+    async def answered(self, partitions: Collection[int]) -> list[BackfillStatus]:
+        """Return the final statuses of late of the requests in some partitions."""
+        # A status is in the partition of its request: both have the same key.
+        return await final_statuses(self._kafka, self._codec, partitions)
 
     async def decode(self, message: RawMessage) -> BackfillRequest:
         """Return the request that a record holds."""
@@ -109,10 +128,6 @@ class KafkaInbox:
         """Leave the group."""
         await self._thread.run(self._consumer.close)
         self._thread.end()
-
-    def _assigned(self, places: Places) -> None:
-        if places:  # called inside a poll, in its thread
-            self._loop.call_soon_threadsafe(self.assigned.set)
 
 
 class KafkaOutbox:
@@ -213,10 +228,12 @@ class KafkaEvidence:
 
 
 class StoreLedger:
-    """The ledger of the real store."""
+    """The ledger of the real store, and the mark that says how far it can be believed."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, kafka: KafkaSettings, codec: Codec) -> None:
         self._ledger = ledger
+        self._kafka = kafka
+        self._codec = codec
 
     async def windows(
         self, series: Series, lanes: tuple[str, ...] | None, window: Window
@@ -235,21 +252,32 @@ class StoreLedger:
         )
         return intersect((window,), [e.window for e in entries if e.token > token])
 
+    async def judged(self, series: Series) -> int:
+        """Return the first chunk offset of which the newest mark of a series says nothing."""
+        partition = partition_of(series.key, self._kafka.partitions)
+        marks = MarkReader(self._kafka, Catalogue.of(self._kafka).visible, partition, self._codec)
+        try:
+            return (await marks.read()).conform_next
+        finally:
+            await marks.close()
+
     async def highest_token(self) -> int:
         """Return the highest token that there is."""
         return await asyncio.to_thread(self._ledger.highest_token, timeout_s=LEDGER_TIMEOUT_S)
 
 
-async def final_statuses(kafka: KafkaSettings, codec: Codec) -> dict[str, BackfillStatus]:
-    """Return the requests that have ended of late and how, the newest last."""
+async def final_statuses(
+    kafka: KafkaSettings, codec: Codec, partitions: Collection[int]
+) -> list[BackfillStatus]:
+    """Return how requests in some partitions have ended of late, the newest last."""
     topic = Catalogue.of(kafka).status
-    found: dict[str, BackfillStatus] = {}
-    with await asyncio.to_thread(Tail, kafka, (topic.name,), STATUSES_READ) as tail:
+    found: list[BackfillStatus] = []
+    with await asyncio.to_thread(Tail, kafka, (topic.name,), STATUSES_READ, partitions) as tail:
         while not tail.caught_up:
             for message in await asyncio.to_thread(tail.poll, 1.0):
                 status = await _status_of(message, codec, topic)
                 if status is not None and status.state.final:
-                    found[status.request_id] = status
+                    found.append(status)
     return found
 
 

@@ -1,5 +1,6 @@
 """Which offsets of the request topic are finished, and how far that may be committed. Pure."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -22,6 +23,16 @@ class OffsetBook:
 
     def __init__(self) -> None:
         self._partitions: dict[int, _Partition] = {}
+        self._times: Counter[int] = Counter()
+
+    def tenure(self, partition: int) -> int:
+        """Return a number that differs before and after a partition was somebody else's."""
+        return self._times[partition]
+
+    def forget(self, partition: int) -> None:
+        """Take note that a partition is somebody else's: its records are read there, or again."""
+        self._partitions.pop(partition, None)
+        self._times[partition] += 1
 
     def begin(self, partition: int, offset: int) -> bool:
         """Take note of a record; return whether it is new.
@@ -34,11 +45,10 @@ class OffsetBook:
         book.open[offset] = False
         return True
 
-    def finish(self, partition: int, offset: int) -> None:
-        """Take note that nothing more is to be done for a record."""
-        book = self._partitions[partition]
-        if offset in book.open:
-            book.open[offset] = True
+    def finish(self, partition: int, offset: int, tenure: int) -> None:
+        """Take note that nothing more is to be done for a record that was read in a tenure."""
+        if tenure == self._times[partition] and offset in self._partitions[partition].open:
+            self._partitions[partition].open[offset] = True
 
     def ready(self) -> Mapping[int, int]:
         """Return the first offset not to be committed, for partitions where that has moved."""

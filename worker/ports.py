@@ -3,7 +3,7 @@
 `worker.kafka` has the real ones, `worker.testing` those in memory.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple, Protocol, TypeAlias
 
 from avro_schemas import (
@@ -28,11 +28,29 @@ class Place(NamedTuple):
     offset: int
 
 
+class Moved(NamedTuple):
+    """Partitions that have changed hands."""
+
+    gained: frozenset[int]
+    """Ours now, and somebody else's before, or nobody's."""
+
+    lost: frozenset[int]
+    """Were ours. One that was somebody else's in between is among both."""
+
+
 class Inbox(Protocol):
-    """The request topic, read as the one member of its group."""
+    """The request topic, read as a member of its group."""
 
     async def poll(self, timeout_s: float) -> list[RawMessage]:
         """Return the next records; empty when none came in time."""
+        ...
+
+    def moved(self) -> Moved:
+        """Return what the group has given and taken since the last call; asked after each poll."""
+        ...
+
+    async def answered(self, partitions: Collection[int]) -> list[BackfillStatus]:
+        """Return the final statuses of late of the requests in some partitions, newest last."""
         ...
 
     async def decode(self, message: RawMessage) -> BackfillRequest:
@@ -91,4 +109,11 @@ class LedgerView(Protocol):
         self, series: Series, lane: str, window: Window, token: int
     ) -> tuple[Window, ...]:
         """Return what of a window a lane covers by leases with a higher token."""
+        ...
+
+    async def judged(self, series: Series) -> int:
+        """Return the first chunk offset of a series' partition of which nothing is known.
+
+        Whatever passed of the chunks below it is visible to those who read the ledger afterwards.
+        """
         ...

@@ -1,4 +1,4 @@
-"""The fetch worker as a process: alone, with a fresh epoch, on the real servers, until told."""
+"""The fetch worker as a process: alone or one of several, on the real servers, until told."""
 
 import asyncio
 import contextlib
@@ -10,10 +10,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from random import SystemRandom
 
 from bars.errors import SeamlessError
-from coordinator.client import LocalCoordinator, machine_config
 from runtime.clock import Clock, SystemClock
 from runtime.log import logger
 from runtime.metrics import Metrics
@@ -22,13 +20,13 @@ from sources import Source, open_source
 from store import Store
 from topics import Codec, Member, Producer, Registry, members
 from worker.alone import MachineLock, check_alone, wait_alone
-from worker.epoch import next_epoch
+from worker.authority import Authority, own_authority, service_authority
+from worker.groups import shares
 from worker.kafka import (
     KafkaEvidence,
     KafkaInbox,
     KafkaOutbox,
     StoreLedger,
-    final_statuses,
     group_of,
 )
 from worker.patience import Patience
@@ -67,7 +65,7 @@ def run_process(settings: Settings, options: ProcessOptions | None = None) -> No
         name: open_source(source, settings.nodes, base=settings.base)
         for name, source in settings.sources.items()
     }
-    with MachineLock(_state_file(settings, "lock")):
+    with MachineLock(_state_file(settings, "lock"), shared=settings.has_coordinator):
         asyncio.run(_until_signalled(settings, options, sources))
 
 
@@ -94,28 +92,24 @@ async def _work(settings: Settings, options: ProcessOptions, sources: Mapping[st
         if options.metrics_port is not None:
             served = metrics.serve(options.metrics_port)
             stack.callback(served.close)
-        await _alone_in_group(settings, patience)
-        ledger = await _open_ledger(settings, stack, patience)
-        token = await patience.until_done("read the highest token", ledger.highest_token)
-        epoch = next_epoch(_state_file(settings, "epoch"), token)
+        await _without_strangers(settings, patience)
         codec = _open_codec(settings, clock, stack)
+        ledger = await _open_ledger(settings, codec, stack, patience)
+        token = await patience.until_done("read the highest token", ledger.highest_token)
+        authority = await _authority(settings, patience, token, stack)
         # Evidence before the first request: no verdict on a chunk of ours can be missed.
         evidence = await patience.until_done(
             "find the ends of the topics",
             partial(asyncio.to_thread, KafkaEvidence, settings.kafka, codec),
         )
         stack.push_async_callback(evidence.close)
-        answered = await patience.until_done(
-            "read what was answered", partial(final_statuses, settings.kafka, codec)
-        )
         producer = Producer(settings.kafka, "seamless-worker")
         stack.push_async_callback(_flush, producer)
-        inbox = KafkaInbox(settings.kafka, codec)
+        inbox = KafkaInbox(settings.kafka, codec, shared=settings.has_coordinator)
         stack.push_async_callback(inbox.close)
-        config = machine_config(settings.backfill)
         collaborators = Collaborators(
             clock=clock,
-            leases=LocalCoordinator(clock, epoch, SystemRandom(), config),
+            leases=authority.leases,
             sources=sources,
             inbox=inbox,
             outbox=KafkaOutbox(settings.kafka, codec, producer),
@@ -123,11 +117,20 @@ async def _work(settings: Settings, options: ProcessOptions, sources: Mapping[st
             ledger=ledger,
             metrics=metrics,
         )
-        worker = FetchWorker(settings, collaborators, epoch=epoch, answered=answered)
-        _log.info("starting", epoch=epoch, answered=len(answered), sources=sorted(sources))
+        worker = FetchWorker(settings, collaborators, epoch=authority.epoch, name=authority.name)
+        _log.info("starting", epoch=authority.epoch, name=authority.name, sources=sorted(sources))
         await until_first_ends(
             worker.run(), _watch_group(inbox, settings, options.ready_file, patience)
         )
+
+
+async def _authority(
+    settings: Settings, patience: Patience, highest_token: int, stack: AsyncExitStack
+) -> Authority:
+    if settings.has_coordinator:
+        return await service_authority(settings, patience, highest_token, stack)
+    epoch_file = _state_file(settings, "epoch")
+    return own_authority(settings, patience.clock, epoch_file, highest_token)
 
 
 def _members(settings: Settings) -> Callable[[], Awaitable[tuple[Member, ...]]]:
@@ -135,9 +138,12 @@ def _members(settings: Settings) -> Callable[[], Awaitable[tuple[Member, ...]]]:
     return partial(asyncio.to_thread, members, kafka, group_of(kafka), CALL_TIMEOUT_S)
 
 
-async def _alone_in_group(settings: Settings, patience: Patience) -> None:
-    async def ask() -> tuple[Member, ...]:
-        return await patience.until_done("ask for other workers", _members(settings))
+async def _without_strangers(settings: Settings, patience: Patience) -> None:
+    """Return when there is no worker that grants leases, or if we do: no other worker at all."""
+
+    async def ask() -> list[Member]:
+        found = await patience.until_done("ask for other workers", _members(settings))
+        return [each for each in found if not (settings.has_coordinator and shares(each))]
 
     await wait_alone(ask, patience.clock, settings.kafka.session_timeout_ms / 1_000)
 
@@ -145,13 +151,14 @@ async def _alone_in_group(settings: Settings, patience: Patience) -> None:
 async def _watch_group(
     inbox: KafkaInbox, settings: Settings, ready_file: Path | None, patience: Patience
 ) -> None:
-    """Look who else is there whenever partitions come; the first time, say that we are ready."""
+    """Look who else is there whenever the group changes; the first time, say that we are ready."""
     ready = False
     while True:
         await inbox.assigned.wait()
         inbox.assigned.clear()
-        found = await patience.until_done("ask for other workers", _members(settings))
-        check_alone(found, inbox.member_id)
+        if not settings.has_coordinator:
+            found = await patience.until_done("ask for other workers", _members(settings))
+            check_alone(found, inbox.member_id)
         if not ready:
             ready = True
             _tell_ready(inbox.member_id, ready_file)
@@ -164,7 +171,7 @@ def _tell_ready(member_id: str, ready_file: Path | None) -> None:
 
 
 async def _open_ledger(
-    settings: Settings, stack: AsyncExitStack, patience: Patience
+    settings: Settings, codec: Codec, stack: AsyncExitStack, patience: Patience
 ) -> StoreLedger:
     """Return the ledger once the store is there, with its tables."""
     store = Store(settings.store)
@@ -174,7 +181,7 @@ async def _open_ledger(
         "look for the store's tables",
         partial(asyncio.to_thread, store.ensure_tables, intervals, CALL_TIMEOUT_S),
     )
-    return StoreLedger(store.ledger)
+    return StoreLedger(store.ledger, settings.kafka, codec)
 
 
 def _open_codec(settings: Settings, clock: Clock, stack: AsyncExitStack) -> Codec:

@@ -29,6 +29,12 @@ class Run:
     """When to ask the ledger, monotonic."""
 
     ledger_pause_s: float = LEDGER_FIRST_S
+    vain: int = 0
+    """Times in a row that the ledger was asked in vain."""
+
+    job_missed: int = 0
+    """Times in a row that the lease service did not know its job."""
+
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when nothing more is done for it."""
@@ -36,11 +42,13 @@ class Run:
     def news(self, now_s: float) -> None:
         """Take note that something was learnt: the ledger need not be asked for a while."""
         self.ledger_pause_s = LEDGER_FIRST_S
+        self.vain = 0
         self.ledger_due_s = now_s + LEDGER_FIRST_S
         self.changed.set()
 
     def asked_in_vain(self, now_s: float) -> None:
         """Take note that the ledger had no news."""
+        self.vain += 1
         self.ledger_pause_s = min(2 * self.ledger_pause_s, LEDGER_CAP_S)
         self.ledger_due_s = now_s + self.ledger_pause_s
 

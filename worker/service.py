@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from avro_schemas import BackfillStatus, ConformanceReport
+from avro_schemas import ConformanceReport
 from coordinator.client import LeaseClient, SeriesLane, check_ttl_ms, token_of
 from runtime.clock import Clock
 from runtime.metrics import Metrics
@@ -53,7 +53,6 @@ class FetchWorker:
         *,
         epoch: int,
         name: str = "worker",
-        answered: Mapping[str, BackfillStatus] | None = None,
     ) -> None:
         """Make a worker.
 
@@ -61,8 +60,7 @@ class FetchWorker:
             settings: Nodes, sources, windows, retries.
             collaborators: Everything outside.
             epoch: The epoch of the lease service's tokens.
-            name: What the lease service calls it.
-            answered: Final statuses that were told before, by request id, the newest last.
+            name: What the lease service calls it; no other worker is called so.
 
         Raises:
             InvalidValueError: The life of a lease leaves no time to write.
@@ -81,7 +79,7 @@ class FetchWorker:
             terms=terms,
             on_job_ended=self._on_job_ended,
         )
-        self._desk = Desk(tools, token_of(epoch, 0), answered)
+        self._desk = Desk(tools, token_of(epoch, 0))
         means = Means(
             clock=collaborators.clock,
             metrics=collaborators.metrics,

@@ -45,6 +45,10 @@ class TermsBook:
         self._sources = {source.lane: source for source in sources.values()}
         self._terms: dict[SeriesLane, Terms] = {}
 
+    def knows(self, target: SeriesLane) -> bool:
+        """Return whether the configuration has the series and the lane's source."""
+        return target.series in self._settings.nodes and target.lane in self._sources
+
     def source(self, target: SeriesLane) -> Source:
         """Return who has a lane's bars."""
         return self._sources[target.lane]

@@ -1,8 +1,11 @@
-"""The road around the worker, in memory: topics, judge, store. Ships for tests of programs too."""
+"""The road around workers, in memory: topics, judge, store. Ships for tests of programs too.
+
+What a worker reads it with is in `worker.testing_ends`.
+"""
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from avro_schemas import (
@@ -16,10 +19,8 @@ from avro_schemas import (
 )
 from bars.series import Series
 from bars.window import Window, intersect
-from runtime.clock import Clock
-from topics import NotAvroError, RawMessage
+from topics import RawMessage
 from worker.ports import Place, Proof
-from worker.waiting import until_set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +42,15 @@ class Buried:
 
 
 class MemoryRoad:
-    """Everything outside the worker in one object: its inbox, outbox, evidence and ledger.
+    """Everything outside of workers in one object: topics, judge, store, ledger.
+
+    Each worker has a `MemoryInbox` and a `MemoryEvidence` of its own on it.
 
     Every chunk is judged at once as `judge` says, and what passes is in the ledger at once, with
     a receipt, unless `store_away` is set.
     """
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self.judge: Callable[[BarChunk], Verdict | None] = lambda _chunk: Verdict.PASSED
         """Decides on each chunk; None: no verdict yet."""
 
@@ -63,37 +65,43 @@ class MemoryRoad:
         self.buried: list[Buried] = []
         self.stored: list[StoredWindow] = []
         self.committed: dict[int, int] = {}
-        self.paused = False
         self.ledger_queries = 0
+        self.mark = 0
+        """What passed of the chunks below this offset is told as visible."""
+
         self._failures: defaultdict[str, deque[Exception]] = defaultdict(deque)
-        self._requests: list[BackfillRequest | None] = []
-        self._read = 0
-        self._proofs: deque[Proof] = deque()
+        self._requests: defaultdict[int, list[BackfillRequest | None]] = defaultdict(list)
         self._passed: deque[tuple[Place, BarChunk]] = deque()
-        self._arrived = asyncio.Event()
-        self._proved = asyncio.Event()
+        self.on_request: list[Callable[[], None]] = []
+        """Called when there are requests to read."""
+
+        self.on_reread: list[Callable[[], None]] = []
+        """Called when everybody begins again at what is committed."""
+
+        self.on_proof: list[Callable[[Proof], None]] = []
+        """Called with each verdict and receipt."""
+
+        self.paused: set[object] = set()
+        """Inboxes that deliver nothing."""
+
         self._told = asyncio.Event()
 
     # What a test does
 
-    def ask(self, request: BackfillRequest | None) -> None:
+    def ask(self, request: BackfillRequest | None, partition: int = 0) -> None:
         """Publish a request; None: a record that is none."""
-        self._requests.append(request)
-        self._arrived.set()
+        self._requests[partition].append(request)
+        for wake in self.on_request:
+            wake()
 
     def fail(self, what: str, *errors: Exception) -> None:
         """Let the next calls of a port (`tell`, `publish`, `windows`, ...) raise these."""
         self._failures[what].extend(errors)
 
     def reread(self) -> None:
-        """Deliver again what is not committed, as after a rebalance."""
-        self._read = self.committed.get(0, 0)
-        self._arrived.set()
-
-    def restart(self) -> None:
-        """Forget what was delivered to a worker that has ended."""
-        self._proofs.clear()
-        self.reread()
+        """Deliver again what is not committed, as when a member comes or goes."""
+        for read_again in self.on_reread:
+            read_again()
 
     def verdict(self, place: Place, chunk: BarChunk, verdict: Verdict, **told: str) -> None:
         """Tell a verdict on a chunk."""
@@ -109,6 +117,7 @@ class MemoryRoad:
                 start=chunk.start,
                 end=chunk.end,
                 request_id=chunk.request_id,
+                request_ids=chunk.request_ids,
                 lease_token=chunk.lease_token,
                 bars=len(chunk.ts),
                 error_class=told.get("error_class", ""),
@@ -121,6 +130,11 @@ class MemoryRoad:
         self.store_away = False
         while self._passed:
             self._store(*self._passed.popleft())
+
+    def lose_store(self) -> None:
+        """Bring the store back without what has passed meanwhile."""
+        self._passed.clear()
+        self.store_away = False
 
     def states(self, request_id: str) -> list[RequestState]:
         """Return every state that was told of a request, repeats left out."""
@@ -140,51 +154,37 @@ class MemoryRoad:
             self._told.clear()
             await self._told.wait()
 
-    # Inbox
+    # What its inboxes and evidence are made of
 
-    async def poll_requests(self, timeout_s: float) -> list[RawMessage]:
-        """Return the next requests."""
-        if self._read >= len(self._requests) or self.paused:
-            self._arrived.clear()
-            await until_set(self._arrived, self._clock, timeout_s)
-        self._raise("poll")
-        if self.paused:
-            return []
-        first, self._read = self._read, len(self._requests)
-        return [_message(offset) for offset in range(first, self._read)]
+    def requests_from(self, partition: int, offset: int) -> list[RawMessage]:
+        """Return the requests of a partition from an offset on."""
+        end = len(self._requests[partition])
+        return [_message(partition, each) for each in range(offset, end)]
 
-    async def decode(self, message: RawMessage) -> BackfillRequest:
-        """Return the request of a record."""
-        self._raise("decode")
-        request = self._requests[message.offset]
-        if request is None:
-            raise NotAvroError("not Avro at all")
-        return request
+    def request_at(self, message: RawMessage) -> BackfillRequest | None:
+        """Return the request of a record; None: it is none."""
+        return self._requests[message.partition][message.offset]
 
-    async def commit(self, offsets: Mapping[int, int]) -> None:
-        """Commit."""
-        self._raise("commit")
-        self.committed.update(offsets)
+    def request_ids(self, partition: int) -> set[str]:
+        """Return the requests of a partition."""
+        return {request.request_id for request in self._requests[partition] if request}
 
-    async def pause(self) -> None:
-        """Deliver nothing."""
-        self.paused = True
-
-    async def resume(self) -> None:
-        """Deliver again."""
-        self.paused = False
+    def raise_next(self, what: str) -> None:
+        """Raise what a test has scripted for a port."""
+        if self._failures[what]:
+            raise self._failures[what].popleft()
 
     # Outbox
 
     async def tell(self, status: BackfillStatus) -> None:
         """Take a status."""
-        self._raise("tell")
+        self.raise_next("tell")
         self.statuses.append(status)
         self._told.set()
 
     async def publish(self, chunk: BarChunk) -> Place:
         """Take a chunk, and judge it."""
-        self._raise("publish")
+        self.raise_next("publish")
         place = Place(0, len(self.chunks))
         self.chunks.append((place, chunk))
         verdict = self.judge(chunk)
@@ -201,20 +201,8 @@ class MemoryRoad:
     ) -> None:
         """Take a dead letter."""
         del reason, first_seen_us
-        self._raise("bury")
+        self.raise_next("bury")
         self.buried.append(Buried(message, error_class))
-
-    # Evidence
-
-    async def poll_proofs(self, timeout_s: float) -> list[Proof]:
-        """Return verdicts and receipts."""
-        if not self._proofs:
-            self._proved.clear()
-            await until_set(self._proved, self._clock, timeout_s)
-        self._raise("poll_proofs")
-        found = list(self._proofs)
-        self._proofs.clear()
-        return found
 
     # Ledger
 
@@ -223,7 +211,7 @@ class MemoryRoad:
     ) -> tuple[Window, ...]:
         """Return what is covered."""
         self.ledger_queries += 1
-        self._raise("windows")
+        self.raise_next("windows")
         held = [
             s.window
             for s in self.stored
@@ -236,7 +224,7 @@ class MemoryRoad:
     ) -> tuple[Window, ...]:
         """Return what is covered by later leases."""
         self.ledger_queries += 1
-        self._raise("windows_since")
+        self.raise_next("windows_since")
         held = [
             s.window
             for s in self.stored
@@ -244,13 +232,15 @@ class MemoryRoad:
         ]
         return intersect((window,), held)
 
-    def _raise(self, what: str) -> None:
-        if self._failures[what]:
-            raise self._failures[what].popleft()
+    async def judged(self, series: Series) -> int:
+        """Return where the mark is."""
+        del series
+        self.raise_next("judged")
+        return self.mark
 
     def _prove(self, proof: Proof) -> None:
-        self._proofs.append(proof)
-        self._proved.set()
+        for take in self.on_proof:
+            take(proof)
 
     def _store(self, place: Place, chunk: BarChunk) -> None:
         series = Series(chunk.node_id, chunk.interval)
@@ -277,29 +267,12 @@ class MemoryRoad:
                 chunk_offset=place.offset,
                 lease_token=chunk.lease_token,
                 request_id=chunk.request_id,
+                request_ids=chunk.request_ids,
             )
         )
 
 
-class MemoryInbox:
-    """The road's side that is read for requests."""
-
-    def __init__(self, road: MemoryRoad) -> None:
-        self.poll = road.poll_requests
-        self.decode = road.decode
-        self.commit = road.commit
-        self.pause = road.pause
-        self.resume = road.resume
-
-
-class MemoryEvidence:
-    """The road's side that is read for verdicts and receipts."""
-
-    def __init__(self, road: MemoryRoad) -> None:
-        self.poll = road.poll_proofs
-
-
-def _message(offset: int) -> RawMessage:
+def _message(partition: int, offset: int) -> RawMessage:
     return RawMessage(
-        topic="requests", partition=0, offset=offset, key=b"", value=b"", timestamp_ms=0
+        topic="requests", partition=partition, offset=offset, key=b"", value=b"", timestamp_ms=0
     )

@@ -11,6 +11,7 @@ from coordinator.client import (
     Brought,
     HeldLease,
     LeaseClient,
+    LeaseEnd,
     LeaseFailure,
     LeaseLostError,
     SeriesLane,
@@ -30,6 +31,13 @@ from worker.verdicts import Verdicts
 
 RATE_PAUSE_S = 5.0
 """How long a source is left alone that wants to be asked later and does not say when."""
+
+STRANGE_PAUSE_S = 15.0
+"""How long a window waits that came to a worker whose configuration does not have its lane: another
+one's has, and gets it sooner or later."""
+
+SHY_S = 60.0
+"""So long a worker lets the others choose first after it was given such a window."""
 
 Holding: TypeAlias = Callable[[], HeldLease]
 """Gives the lease as it was renewed last."""
@@ -51,8 +59,8 @@ class Means:
     lease_ttl_ms: int
     max_concurrent_requests: int
 
-    on_fetched: Callable[[Iterable[str], int], None]
-    """Called with request ids and how many bars a source answered for them."""
+    on_fetched: Callable[[Place, Iterable[str], int], None]
+    """Called with a chunk, the requests that it is for, and how many bars a source answered."""
 
     on_given_up: Callable[[SeriesLane], None]
     """Called when a window of a lane was given up."""
@@ -64,6 +72,8 @@ class WindowWork:
     def __init__(self, means: Means) -> None:
         self._means = means
         self._paused_until_s: dict[SeriesLane, float] = {}
+        self.shy_until_s = 0.0
+        """So long others should have the first choice: what came last was nothing for us."""
 
     async def work(self, holding: Holding, answered: Callable[[], None]) -> None:
         """Bring one window to its end and tell the lease service.
@@ -89,7 +99,16 @@ class WindowWork:
 
         A job's ranges may span windows in which nothing trades: those are done unasked.
         """
-        means, source = self._means, self._means.terms.source(lease.target)
+        means = self._means
+        if not means.terms.knows(lease.target):
+            self.shy_until_s = means.clock.monotonic() + SHY_S
+            return LeaseFailure(
+                error_class="not_configured",
+                message=f"the configuration of this worker does not have {lease.target}",
+                divisible=False,
+                retry_after_s=STRANGE_PAUSE_S,
+            )
+        source = means.terms.source(lease.target)
         left_s = self._paused_until_s.get(lease.target, 0.0) - means.clock.monotonic()
         if left_s > 0:
             return LeaseFailure(error_class="rate_limited", rate_limited=True, retry_after_s=left_s)
@@ -141,7 +160,7 @@ class WindowWork:
             place = await self._means.patience.until_done("publish a chunk", publish)
         except UnwritableRecordError as error:
             return LeaseFailure(error_class="unwritable", message=str(error), retriable=False)
-        means.on_fetched(lease.job_ids, len(bars))
+        means.on_fetched(place, lease.job_ids, len(bars))
         report = await means.verdicts.of(place)
         _log.info(
             "window_judged",
@@ -160,12 +179,24 @@ class WindowWork:
             session_bars=terms.session_bars(lease.window),
         )
         complete = partial(self._means.leases.complete, lease, brought)
-        await self._means.patience.until_done("complete a lease", complete)
+        try:
+            await self._means.patience.until_done("complete a lease", complete)
+        except LeaseLostError as error:
+            if error.end is not LeaseEnd.COMPLETED:
+                raise
+            # An earlier try was obeyed, and its answer did not arrive in time.
         self._means.metrics.windows.add(state="done")
 
     async def _fail(self, lease: HeldLease, failure: LeaseFailure) -> None:
         fail = partial(self._means.leases.fail, lease, failure)
-        again = await self._means.patience.until_done("fail a lease", fail)
+        try:
+            again = await self._means.patience.until_done("fail a lease", fail)
+        except LeaseLostError as error:
+            if error.end is not LeaseEnd.FAILED:
+                raise
+            # As above. What has become of the window, the jobs know.
+            self._means.on_given_up(lease.target)
+            return
         self._means.metrics.windows.add(state="retried" if again else "failed")
         _log.warning(
             "window_failed",

@@ -252,8 +252,10 @@ def advance(draft: Draft, target: SeriesLane) -> None:
     jobs = draft.jobs_of(lane)
     lacks = [job.todo[0].start for job in jobs if job.todo]
     lacks += [lost[0].start for job in jobs if (lost := subtract(job.failed, lane.done))]
-    edge = min(lacks) if lacks else max(job.spec.window.end for job in jobs)
-    if lane.watermark is None or edge > lane.watermark:
+    # A job that was submitted for nothing says nothing of what is done.
+    edges = [min(lacks)] if lacks else [job.spec.window.end for job in jobs if job.slots]
+    edge = max(edges, default=None)
+    if edge is not None and (lane.watermark is None or edge > lane.watermark):
         draft.put_lane(replace(lane, watermark=edge))
 
 

@@ -16,6 +16,7 @@ from ops.stack.errors import (
     StackError,
     StateFolderError,
 )
+from ops.stack.fleet import Asked
 from ops.stack.local import LocalStack, stack_environ
 from ops.stack.servers import StackOptions
 from ops.stack.service import ServiceStatus, StackStatus
@@ -23,6 +24,7 @@ from ops.stack.service import ServiceStatus, StackStatus
 __all__ = [
     "Addresses",
     "ArtifactError",
+    "Asked",
     "LocalStack",
     "MissingExtraError",
     "NotReadyError",

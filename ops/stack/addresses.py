@@ -71,13 +71,8 @@ class Ports:
     @classmethod
     def free(cls) -> Self:
         """Return six ports on which nobody listens now."""
-        with ExitStack() as held:  # all at once, or the system might hand one out twice
-            found = []
-            for _ in fields(cls):
-                listener = held.enter_context(socket.socket())
-                listener.bind((HOST, 0))
-                found.append(listener.getsockname()[1])
-            return cls(*found)
+        with ExitStack() as held:
+            return cls(*(free_port(held) for _ in fields(cls)))
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -102,6 +97,17 @@ class Ports:
             registry_url=f"http://{HOST}:{self.registry}/apis/ccompat/v7",
             dsn=f"questdb://{HOST}:{self.questdb_http}?pg_port={self.questdb_pg}",
         )
+
+
+def free_port(held: ExitStack) -> int:
+    """Return a port on which nobody listens; it is kept from others while `held` is open.
+
+    Those that are wanted together are held together, or the system might hand one out twice.
+    """
+    listener = held.enter_context(socket.socket())
+    listener.bind((HOST, 0))
+    port: int = listener.getsockname()[1]
+    return port
 
 
 def is_taken(port: int) -> bool:

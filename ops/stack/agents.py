@@ -1,46 +1,93 @@
-"""Our own processes, each under a supervisor: conform, materialize and the fetch worker."""
+"""Our own processes, each under a supervisor: coordinators, conform, materialize, fetch workers."""
 
 import sys
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import ops
+from ops.stack.fleet import WORKER_TOKEN
 from ops.stack.processes import ProcessId
-from ops.stack.servers import Context
+from ops.stack.servers import HTTP_OK, Context, probe_http
 from ops.stack.service import Service
 from ops.supervise import Report, ready_file
 
-_PROGRAMS = {
-    "conform": ("streams", "conform"),
-    "materialize": ("streams", "materialize"),
-    "worker": ("worker",),
-}
-"""Module and arguments by name."""
 
-NAMES = tuple(_PROGRAMS)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Program:
+    """One of our processes."""
+
+    name: str
+    title: str
+    words: tuple[str, ...]
+    """Module and arguments."""
+
+    environ: Mapping[str, str]
+    """What it has to know of the lease service."""
 
 
-def agents(context: Context, config: Path) -> tuple[Service, ...]:
-    """Return the three, run with a configuration."""
-    return tuple(_agent(context, name, config) for name in NAMES)
+def agents(context: Context, config: Path, workers: int = 1) -> tuple[Service, ...]:
+    """Return conform, materialize and the workers, run with a configuration."""
+    words: dict[str, tuple[str, ...]] = {
+        "conform": ("streams", "conform"),
+        "materialize": ("streams", "materialize"),
+    }
+    words |= {_worker(number): ("worker",) for number in range(1, workers + 1)}
+    nodes, folder = context.nodes, context.folder.path
+    environ = {} if nodes is None else nodes.environ(folder, WORKER_TOKEN)
+    return tuple(
+        _service(
+            context,
+            _Program(name=name, title=f"agent {name}", words=each, environ=environ),
+            config,
+        )
+        for name, each in words.items()
+    )
 
 
-def _agent(context: Context, name: str, config: Path) -> Service:
+def coordinators(context: Context, config: Path) -> tuple[Service, ...]:
+    """Return the nodes of the lease service, if there are any."""
+    nodes = context.nodes
+    if nodes is None:
+        return ()
+    ports = zip(nodes.settings().urls, nodes.api, nodes.raft, strict=True)
+    environ = nodes.node_environ(context.folder.path)
+    found = []
+    for number, (url, *own) in enumerate(ports, 1):
+        program = _Program(
+            name=f"coordinator-{number}",
+            title=f"coordinator {number}",
+            words=("coordinator", "--node", str(number)),
+            environ=environ,
+        )
+        made = _service(context, program, config)
+        probe = partial(_probe_node, made.probe, f"{url}/readyz")
+        found.append(replace(made, probe=probe, address=url, ports=tuple(own)))
+    return tuple(found)
+
+
+def _worker(number: int) -> str:
+    return "worker" if number == 1 else f"worker-{number}"
+
+
+def _service(context: Context, program: _Program, config: Path) -> Service:
+    name = program.name
     report = context.folder.run(f"{name}.json")
-    module, *arguments = _PROGRAMS[name]
+    module, *arguments = program.words
     # -P: a folder of the person's that happens to be called `store` must not be imported.
     python = (sys.executable, "-P", "-m")
-    program = (*python, module, *arguments, "--config", str(config))
-    supervised = (*python, "ops.supervise", "--report", str(report), "--", *program)
+    command = (*python, module, *arguments, "--config", str(config))
+    supervised = (*python, "ops.supervise", "--report", str(report), "--", *command)
     return Service(
         name=name,
-        title=f"agent {name}",
+        title=program.title,
         log=context.folder.log(name),
         prepare=partial(_prepare, report, supervised),
         environ=dict(context.options.environ)
         | context.addresses.environ()
+        | dict(program.environ)
         | {"SEAMLESS_STATE_DIR": str(context.folder.path)}
         | _import_path(context),
         probe=partial(_probe, report),
@@ -60,6 +107,13 @@ def _prepare(report: Path, command: tuple[str, ...], _files: tuple[Path, ...]) -
 def _probe(report: Path, _timeout_s: float) -> str | None:
     found = Report.read(report)
     return "its supervisor has not started it yet" if found is None else found.why_not_ready(report)
+
+
+def _probe_node(
+    supervised: Callable[[float], str | None], url: str, timeout_s: float
+) -> str | None:
+    """Return why a node is of no use now: not running, or without a majority."""
+    return supervised(timeout_s) or probe_http(url, HTTP_OK, timeout_s)
 
 
 def _supervisors(report: Path) -> Iterable[ProcessId]:

@@ -15,14 +15,16 @@ from rich.console import Console
 import topics
 from bars.errors import InvalidValueError
 from ops.stack.addresses import Addresses, Ports, is_taken
-from ops.stack.agents import agents
+from ops.stack.agents import agents, coordinators
 from ops.stack.control import Control
 from ops.stack.errors import MissingExtraError, StateFolderError
+from ops.stack.fleet import ADMIN_TOKEN, Asked, make_secrets
 from ops.stack.lock import locked
 from ops.stack.pinned import bundles
 from ops.stack.processes import ProcessId, kill
 from ops.stack.servers import Context, StackOptions, servers
 from ops.stack.service import Service, StackStatus
+from ops.stack.staffing import staffed
 from ops.stack.state import Record, StateFolder
 from runtime.settings import KafkaSettings, RegistrySettings, Settings, StoreSettings
 
@@ -75,13 +77,16 @@ class LocalStack:
         """Return the file that a service writes its output to."""
         return self._folder.log(service)
 
-    def up(self, config: Path | None = None, *, with_agents: bool = True) -> StackStatus:
+    def up(
+        self, config: Path | None = None, *, with_agents: bool = True, asked: Asked | None = None
+    ) -> StackStatus:
         """Start what does not run: servers, topics, agents; return when all of it is ready.
 
         Args:
             config: What the agents run with; None: what they did before, else the folder's own
                 `seamless.yaml`, else there are none.
-            with_agents: Whether agents are started.
+            with_agents: Whether agents are started, and the coordinators that they need.
+            asked: How many coordinators and workers.
 
         Raises:
             ConfigError: The configuration is refused; nothing was started.
@@ -90,10 +95,13 @@ class LocalStack:
         with self._locked():
             control = self._open()
             plan = self._plan(control.record, config)
+            settings = plan.settings if plan.config else None
+            asked = asked or Asked()
+            fleet = staffed(control.record, settings, asked, self._folder.path, self._ports)
             self._start_servers(control)
             asyncio.run(topics.apply(plan.settings))
             if plan.config and with_agents:
-                self._start_agents(control, plan.config)
+                self._start_agents(control, plan.config, fleet)
             return self._status(control)
 
     def up_servers(self) -> StackStatus:
@@ -118,13 +126,15 @@ class LocalStack:
             control = self._control(record)
             # The agents first: they would only find their servers gone.
             control.stop(self._agents(record))
+            control.stop(self._coordinators(record))
             control.stop(servers(self._context(record)))
 
     def down_agents(self) -> None:
-        """Stop the agents alone; the next `up` without a configuration starts them again."""
+        """Stop the agents and coordinators; the next `up` without a configuration starts them."""
         with self._locked():
             control = self._open()
             control.stop(self._agents(control.record))
+            control.stop(self._coordinators(control.record))
             control.change(replace(control.record, agents=False))
 
     def status(self) -> StackStatus:
@@ -221,15 +231,25 @@ class LocalStack:
         files = self._files([service.name for service in missing])
         control.start(services, files, self._options.ready_timeout_s)
 
-    def _start_agents(self, control: Control, config: Path) -> None:
+    def _start_agents(self, control: Control, config: Path, fleet: Record) -> None:
         record = control.record
         text = hashlib.sha256(config.read_bytes()).hexdigest()
-        wanted = replace(record, agents=True, config=str(config), config_sha256=text)
-        if record.config_sha256 not in (None, text) or record.config not in (None, str(config)):
-            self._tell("the configuration has changed: the agents start anew")
+        wanted = replace(fleet, processes={}, agents=True, config=str(config), config_sha256=text)
+        changed = record.config_sha256 not in (None, text) or record.config not in (
+            None,
+            wanted.config,
+        )
+        if changed or (record.agents and record.nodes != wanted.nodes):
+            what = "the configuration" if changed else "the number of coordinators"
+            self._tell(f"{what} has changed: the agents start anew")
             control.stop(self._agents(record))
-            wanted = replace(wanted, processes=control.record.processes)
-        control.change(wanted)
+            control.stop(self._coordinators(record))
+        kept = {each.name for each in self._agents(wanted)}
+        control.stop([each for each in self._agents(record) if each.name not in kept])
+        control.change(replace(wanted, processes=control.record.processes))
+        if wanted.nodes is not None:
+            make_secrets(self._folder.path)
+            control.start(self._coordinators(wanted), {}, self._options.ready_timeout_s)
         control.start(self._agents(wanted), {}, self._options.ready_timeout_s)
 
     def _files(self, names: Sequence[str]) -> dict[str, tuple[Path, ...]]:
@@ -245,13 +265,13 @@ class LocalStack:
         record = control.record
         services = servers(self._context(record))
         if record.agents:
-            services += self._agents(record)
+            services += (*self._coordinators(record), *self._agents(record))
         with ThreadPoolExecutor(len(services)) as pool:
             found = tuple(pool.map(control.status, services))
         return StackStatus(
             state=str(self._folder.path),
             services=found,
-            addresses=record.ports.addresses().environ(),
+            addresses=_environ(record, self._folder.path),
             config=record.config if record.agents else None,
         )
 
@@ -261,15 +281,22 @@ class LocalStack:
     def _context(self, record: Record) -> Context:
         titles = {name: str(bundle) for name, bundle in bundles().items()}
         return Context(
-            folder=self._folder, ports=record.ports, options=self._options, titles=titles
+            folder=self._folder,
+            ports=record.ports,
+            options=self._options,
+            titles=titles,
+            nodes=record.nodes,
         )
 
     def _agents(self, record: Record) -> tuple[Service, ...]:
-        # Without a configuration none can be started; what runs can be found and stopped.
-        return agents(self._context(record), Path(record.config or "seamless.yaml"))
+        return agents(self._context(record), _config_of(record), record.workers)
+
+    def _coordinators(self, record: Record) -> tuple[Service, ...]:
+        return coordinators(self._context(record), _config_of(record))
 
     def _service(self, record: Record, name: str) -> Service:
-        known = {s.name: s for s in (*servers(self._context(record)), *self._agents(record))}
+        ours = (*self._coordinators(record), *self._agents(record))
+        known = {s.name: s for s in (*servers(self._context(record)), *ours)}
         if name not in known:
             raise InvalidValueError("service", name, f"one of {', '.join(known)}")
         return known[name]
@@ -296,5 +323,17 @@ def stack_environ(state: Path) -> dict[str, str]:
     Raises:
         StateFolderError: The folder is not one that this version can use.
     """
-    record = StateFolder(state).load()
-    return record.ports.addresses().environ() if record else {}
+    folder = StateFolder(state)
+    record = folder.load()
+    return _environ(record, folder.path) if record else {}
+
+
+def _environ(record: Record, state: Path) -> dict[str, str]:
+    """Return what a person's own processes have to know; who starts a stack may do anything."""
+    known = record.ports.addresses().environ()
+    return known if record.nodes is None else known | record.nodes.environ(state, ADMIN_TOKEN)
+
+
+def _config_of(record: Record) -> Path:
+    # Without a configuration none can be started; what runs can be found and stopped.
+    return Path(record.config or "seamless.yaml")

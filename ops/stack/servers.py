@@ -19,6 +19,7 @@ import httpx
 from bars.errors import SeamlessError
 from ops.stack.addresses import HOST, Addresses, Ports
 from ops.stack.errors import MissingExtraError, StackError
+from ops.stack.fleet import NodePorts
 from ops.stack.processes import ProcessId, listener
 from ops.stack.service import Service
 from ops.stack.state import StateFolder
@@ -26,7 +27,7 @@ from topics import ping
 
 _FORMAT_TIMEOUT_S = 120
 _NO_CONTENT = 204
-_OK = 200
+HTTP_OK = 200
 
 _QUICK = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 """For what answers a few requests a minute, or ends at once: what costs it time is to start."""
@@ -65,6 +66,9 @@ class Context:
     options: StackOptions
     titles: Mapping[str, str]
     """Name and version of each server."""
+
+    nodes: NodePorts | None = None
+    """Where the coordinators listen; None: there are none."""
 
     @property
     def addresses(self) -> Addresses:
@@ -196,7 +200,7 @@ def registry(context: Context) -> Service:
             "QUARKUS_LOG_LEVEL": "WARN",
             "QUARKUS_HTTP_ACCESS_LOG_ENABLED": "false",
         },
-        probe=partial(_probe_http, f"{url}/subjects", _OK),
+        probe=partial(probe_http, f"{url}/subjects", HTTP_OK),
         find=partial(_listeners, ports),
         address=url,
         ports=ports,
@@ -234,7 +238,7 @@ def questdb(context: Context) -> Service:
             "QDB_HTTP_EXPORT_CONNECTION_LIMIT": "32",
         }
         | dict(context.options.questdb_environ),
-        probe=partial(_probe_http, f"http://{HOST}:{ports[0]}/ping", _NO_CONTENT),
+        probe=partial(probe_http, f"http://{HOST}:{ports[0]}/ping", _NO_CONTENT),
         find=partial(_listeners, ports),
         address=context.addresses.dsn,
         ports=ports,
@@ -260,7 +264,8 @@ def _prepare_questdb(home: Path, jars: tuple[Path, ...]) -> tuple[str, ...]:
             "io.questdb.ServerMain", "-d", str(home))  # fmt: skip
 
 
-def _probe_http(url: str, wanted: int, timeout_s: float) -> str | None:
+def probe_http(url: str, wanted: int, timeout_s: float) -> str | None:
+    """Return why a URL does not answer as it should, or None if it does."""
     try:
         # trust_env: a proxy for the outside world has no business with the loopback.
         found = httpx.get(url, timeout=timeout_s, trust_env=False).status_code

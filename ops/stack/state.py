@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from ops.stack.addresses import Ports
 from ops.stack.errors import StateFolderError
+from ops.stack.fleet import NodePorts
 from ops.stack.processes import ProcessId
 
 FORMAT = 1
@@ -40,6 +41,12 @@ class Record:
     config_sha256: str | None = None
     """What the configuration said when they were started."""
 
+    nodes: NodePorts | None = None
+    """Where the coordinators listen; None: there are none."""
+
+    workers: int = 1
+    """Fetch workers among the agents."""
+
     processes: Mapping[str, ProcessId] = field(default_factory=dict)
     """What was started and not stopped, by service."""
 
@@ -58,6 +65,8 @@ class Record:
             agents=found["agents"],
             config=found["config"],
             config_sha256=found["config_sha256"],
+            nodes=NodePorts.from_json(found["nodes"]) if found.get("nodes") else None,
+            workers=found.get("workers", 1),
             processes={name: ProcessId(**each) for name, each in found["processes"].items()},
         )
 

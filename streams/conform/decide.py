@@ -43,7 +43,8 @@ class Knowledge:
     """What the ledger covers in the candidate's lane."""
 
     token: int = 0
-    """The highest token committed for an overlapping window of the lane."""
+    """The highest token committed for an overlapping window of the lane: in the ledger, in history
+    that the ledger may not show yet, or by a verdict that nothing is new."""
 
     settled: bool = False
     """Whether the store shows everything that was ever published of the window."""
@@ -231,6 +232,7 @@ def _report(chunk: BarChunk, place: Place) -> ConformanceReport:
         start=chunk.start,
         end=chunk.end,
         request_id=chunk.request_id,
+        request_ids=chunk.request_ids,
         lease_token=chunk.lease_token,
         bars=int(chunk.ts.size),
         content_hash=chunk.content_hash,

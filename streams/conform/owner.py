@@ -16,6 +16,7 @@ from runtime import Clock, Settings
 from runtime.log import logger
 from runtime.metrics import Metrics
 from store import Store
+from streams.conform.confirmed import Confirmed
 from streams.conform.decide import (
     Judgement,
     Knowledge,
@@ -32,12 +33,12 @@ from streams.conform.recovery import Recovered, recover
 from streams.conform.screen import Candidate, Place, Rejection, Rules, screen
 from streams.conform.stored import Stored, ask
 from streams.errors import InputGoneError, OverlayFullError, OwnerLostError, StoreBehindError
-from streams.marks import MarkReader
 from streams.patience import Patience, in_thread, transaction_max_s
 from topics import (
     Catalogue,
     Codec,
     FencedProducer,
+    MarkReader,
     RawMessage,
     Reader,
     UnreadableRecordError,
@@ -77,6 +78,7 @@ class Owner:
         self._marks = MarkReader(kafka, desk.catalogue.visible, partition, desk.codec)
         self._publisher = Publisher(desk.catalogue, desk.codec, desk.clock)
         self._overlay = Overlay(partition)
+        self._confirmed = Confirmed()
         self._next = 0
         self._last_known = 0
 
@@ -109,6 +111,7 @@ class Owner:
             self._producer.committed, self._desk.group, chunks, self.partition
         )
         self._overlay, self._last_known = found.overlay, found.last_known
+        self._confirmed = found.confirmed
         self._next = max(found.next, judged or 0)
         low, end = await asyncio.to_thread(self._bounds)
         if self._next > end:
@@ -154,6 +157,7 @@ class Owner:
             if made.conformed is not None:
                 known = made.conformed.known
                 self._overlay.add(entry_of(made.conformed))
+            self._confirmed.add(made.report)
             self._tell(made)
             verdicts[made.report.verdict] += 1
         await self._publish(outgoing, fresh[-1].offset + 1, known)
@@ -203,11 +207,12 @@ class Owner:
     def _knowledge(self, candidate: Candidate, stored: Stored) -> Knowledge:
         series, window, lane = candidate.series, candidate.window, candidate.chunk.lane
         entries = stored.entries(series, window, lane)
-        token = self._overlay.token(series, lane, window)
+        tokens = [self._overlay.token(series, lane, window)]
+        tokens += [self._confirmed.token(series, lane, window)]
         return Knowledge(
             versions=self._overlay.versions(series, window, stored.versions(series, window)),
             ledger=merge(entry.window for entry in entries),
-            token=max([token, *(entry.token for entry in entries)]),
+            token=max([*tokens, *(entry.token for entry in entries)]),
             settled=self._overlay.settled(series, window),
         )
 

@@ -1,19 +1,22 @@
 """What a new owner of a partition reads before it judges anything."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from avro_schemas import BarChunk, VisibleMark, Watermark
+from avro_schemas import BarChunk, ConformanceReport, VisibleMark, Watermark
 from bars.errors import InvalidValueError
 from runtime import KafkaSettings
 from runtime.log import logger
+from streams.conform.confirmed import CONFIRMED_MAX, Confirmed
 from streams.conform.overlay import Overlay, entry_of
 from streams.conform.publish import ROLE
 from streams.errors import OverlayFullError
-from topics import Catalogue, Codec, RawMessage, Reader, UnreadableRecordError, snapshot
+from topics import Catalogue, Codec, RawMessage, Reader, Tail, UnreadableRecordError, snapshot
 
 SNAPSHOT_BYTES_MAX = 128 * 1_048_576
 """More history than that above the mark is not read: the store has to come nearer first."""
+
+_POLL_S = 1.0
 
 _log = logger(__name__)
 
@@ -29,11 +32,14 @@ class Recovered:
     last_known: int
     """The highest version given so far, epoch microseconds."""
 
+    confirmed: Confirmed = field(default_factory=Confirmed)
+    """Leases of late that have found nothing new."""
+
 
 async def recover(
     kafka: KafkaSettings, catalogue: Catalogue, codec: Codec, mark: VisibleMark
 ) -> Recovered:
-    """Read history from the mark to its end.
+    """Read history from the mark to its end, and the verdicts of late.
 
     Raises:
         OverlayFullError: There is too much of it; ask again when the mark has moved.
@@ -57,6 +63,22 @@ async def recover(
             found.last_known = max(found.last_known, record.last_known)
     if overlay.full:
         raise OverlayFullError(mark.partition, mark.history_offset)
+    for message in await asyncio.to_thread(_verdicts, kafka, catalogue, mark.partition):
+        try:
+            report = await codec.decode(catalogue.reports, message.value)
+        except UnreadableRecordError:
+            continue  # told by those who read verdicts for what they say
+        if isinstance(report, ConformanceReport):
+            found.confirmed.add(report)
+    return found
+
+
+def _verdicts(kafka: KafkaSettings, catalogue: Catalogue, partition: int) -> list[RawMessage]:
+    """Return the newest verdicts of a partition, oldest first."""
+    found: list[RawMessage] = []
+    with Tail(kafka, (catalogue.reports.name,), CONFIRMED_MAX, (partition,)) as tail:
+        while not tail.caught_up:
+            found += tail.poll(_POLL_S)
     return found
 
 

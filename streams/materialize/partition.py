@@ -12,7 +12,6 @@ from runtime import Clock, Settings
 from runtime.log import logger
 from runtime.metrics import Metrics
 from store import Store
-from streams.marks import MarkReader
 from streams.materialize.batch import Item
 from streams.materialize.prove import UNSTORABLE
 from streams.materialize.record import failure_of, receipt_of
@@ -24,6 +23,7 @@ from topics import (
     Codec,
     FencedProducer,
     Headers,
+    MarkReader,
     RawMessage,
     Topic,
     deadletter_headers,

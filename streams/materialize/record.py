@@ -99,6 +99,7 @@ def receipt_of(bars: HistoryBars, message: RawMessage) -> Receipt:
         chunk_offset=chunk.chunk_offset,
         lease_token=chunk.lease_token,
         request_id=chunk.request_id,
+        request_ids=chunk.request_ids,
     )
 
 
@@ -115,6 +116,7 @@ def failure_of(chunk: BarChunk, message: str) -> ConformanceReport:
         start=chunk.start,
         end=chunk.end,
         request_id=chunk.request_id,
+        request_ids=chunk.request_ids,
         lease_token=chunk.lease_token,
         bars=int(chunk.ts.size),
         content_hash=chunk.content_hash,

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,10 +81,13 @@ class Places:
 class Agent:
     """One supervised process of ours."""
 
-    def __init__(self, places: Places, role: str, number: int = 0) -> None:
+    def __init__(
+        self, places: Places, role: str, number: int = 0, words: Sequence[str] = ()
+    ) -> None:
         self.role = role
         self._places = places
         self._number = number
+        self._words = list(words) or {"worker": ["worker"]}.get(role, ["streams", role])
         name = f"{role}{number}"
         self.report = places.folder / f"{name}.json"
         self.log = places.folder / f"{name}.log"
@@ -102,8 +105,7 @@ class Agent:
         """Start and return when it does its work."""
         self.report.unlink(missing_ok=True)
         ready_file(self.report).unlink(missing_ok=True)
-        modules = {"worker": ["worker"]}.get(self.role, ["streams", self.role])
-        program = [module, self.role] if module else modules
+        program = [module, self.role] if module else self._words
         command = [sys.executable, "-m", "ops.supervise", "--report", str(self.report), "--"]
         command += [sys.executable, "-m", *program, "--config", str(self._places.config)]
         state = self._places.folder / f"state{self._number}"
@@ -179,9 +181,11 @@ class Road:
         self.settings = Settings.load(self.places.config, {})
         self._requests = BackfillRequests(self.settings, SystemClock())
         self._fresh = iter(sorted(self.truth))
-        self.agents = {
-            role: Agent(self.places, role) for role in ("conform", "materialize", "worker")
-        }
+        self.agents = self._hire()
+
+    def _hire(self) -> dict[str, Agent]:
+        """Return the agents by name."""
+        return {role: Agent(self.places, role) for role in ("conform", "materialize", "worker")}
 
     def _config(self, session_ms: int) -> dict[str, object]:
         addresses, name = self.stack.addresses, f"f{secrets.token_hex(3)}"
@@ -215,14 +219,13 @@ class Road:
     async def open(self) -> None:
         """Create the topics and start the agents."""
         await topics.apply(self.settings)
-        for agent in self.agents.values():
-            await asyncio.to_thread(agent.start)
+        # At once: nodes of a lease service wait for each other.
+        await asyncio.gather(*(asyncio.to_thread(agent.start) for agent in self.agents.values()))
 
     async def close(self) -> None:
         """Stop the agents."""
         await self._requests.close()
-        for agent in self.agents.values():
-            await asyncio.to_thread(agent.stop)
+        await asyncio.gather(*(asyncio.to_thread(agent.stop) for agent in self.agents.values()))
 
     def series(self) -> Series:
         """Return a series that nobody has asked for yet."""

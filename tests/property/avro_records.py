@@ -36,6 +36,7 @@ ints = st.integers(-(2**31), 2**31 - 1)
 longs = st.integers(-(2**63), 2**63 - 1)
 doubles = st.floats(width=64)
 texts = st.text(max_size=20)
+names = st.lists(texts, max_size=3).map(tuple)
 spans = st.lists(st.tuples(longs, longs), max_size=4).map(tuple)
 
 
@@ -69,6 +70,7 @@ def chunks(draw: st.DrawFn) -> BarChunk:
         empty_confirmed=draw(st.booleans()),
         is_final=draw(st.booleans()),
         request_id=draw(texts),
+        request_ids=draw(names),
         lease_token=draw(longs),
         known=draw(longs),
         known_each=draw(st.one_of(long_arrays(0), long_arrays(ts.size))),
@@ -143,6 +145,7 @@ receipts = st.builds(
     chunk_offset=longs,
     lease_token=longs,
     request_id=texts,
+    request_ids=names,
 )
 marks = st.builds(
     VisibleMark,

@@ -187,16 +187,20 @@ async def test_what_can_never_be_right_is_in_the_dead_letters_with_its_bytes(
 
 
 async def test_a_chunk_fetched_under_an_older_lease_is_stale(agents: Agents, road: Road) -> None:
-    """Decided by what is committed: first history that nobody has stored, then the ledger."""
+    """Decided by what is committed: history that nobody has stored, the ledger, a verdict."""
     conform = agents.start("conform")
     sent = await road.publish(chunk(BARS, lease_token=9), chunk(BARS, lease_token=8))
     assert [(await road.verdict(s)).verdict for s in sent] == [Verdict.PASSED, Verdict.STALE]
     agents.start("materialize")
     await visible(road, sent[-1])
     conform.kill()
-    agents.start("conform")
-    later = await road.publish(chunk(BARS, lease_token=7), chunk(BARS, lease_token=10))
+    second = agents.start("conform")
+    later = await road.publish(chunk(BARS, lease_token=7), chunk(BARS, lease_token=12))
     assert [(await road.verdict(s)).verdict for s in later] == [Verdict.STALE, Verdict.NO_NEWS]
+    second.kill()
+    agents.start("conform")
+    (sleeper,) = await road.publish(chunk(changed(BARS, 1, 7.0), lease_token=11))
+    assert (await road.verdict(sleeper)).verdict is Verdict.STALE
 
 
 async def test_killed_at_work_it_judges_each_chunk_exactly_once(agents: Agents, road: Road) -> None:

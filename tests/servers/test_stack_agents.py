@@ -2,16 +2,23 @@
 
 import asyncio
 import os
+import shutil
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ops.stack import LocalStack
+from bars.errors import InvalidValueError
+from coordinator.client import ClientOptions, DistributedBackfillCoordinator
+from ops.stack import Asked, LocalStack
+from ops.stack.fleet import FOLDER
+from ops.stack.state import StateFolder
 from ops.supervise import Report
 from runtime.settings import Settings
 
+SERVERS = ("kafka", "registry", "questdb")
 AGENTS = ("conform", "materialize", "worker")
 
 pytestmark = [pytest.mark.servers, pytest.mark.faults]
@@ -30,6 +37,12 @@ def config(local_stack: LocalStack, settings: Settings, tmp_path: Path) -> Itera
     )
     yield file
     local_stack.down_agents()
+    # Other tests want the stack as it is without anything said.
+    folder = StateFolder(local_stack.data("kafka").parent)
+    record = folder.load()
+    assert record is not None
+    folder.save(replace(record, nodes=None, workers=1))
+    shutil.rmtree(folder.data(FOLDER), ignore_errors=True)
 
 
 def pids(stack: LocalStack) -> dict[str, int | None]:
@@ -67,3 +80,37 @@ async def test_agents_come_back_from_a_crash_and_from_the_death_of_their_supervi
     found = await asyncio.to_thread(local_stack.up)  # the configuration is remembered
     assert found.ready
     assert set(pids(local_stack).values()).isdisjoint(before.values())
+
+
+async def test_coordinators_and_workers_are_started_restarted_and_stopped(
+    local_stack: LocalStack, config: Path
+) -> None:
+    """Three nodes and two workers, all killed at once, come back with what they had."""
+    asked = Asked(coordinators=3, workers=2)
+    found = await asyncio.to_thread(local_stack.up, config, asked=asked)
+    assert found.ready
+    names = [each.name for each in found.services if each.name not in SERVERS]
+    nodes = [f"coordinator-{number}" for number in (1, 2, 3)]
+    assert names == [*nodes, *AGENTS, "worker-2"]
+    settings = Settings.load(config, found.addresses)
+    options = ClientOptions.of(settings.coordinator)
+    async with DistributedBackfillCoordinator(settings.coordinator.urls, options) as client:
+        await client.open_session("s", 600_000)
+
+        leader = Report.read(local_stack.data("run") / "coordinator-2.json")
+        assert leader is not None
+        assert leader.child is not None
+        os.kill(leader.child, signal.SIGKILL)
+        await until_restarted(local_stack.data("run") / "coordinator-2.json")
+        for name in names:
+            local_stack.kill(name)
+        assert {s.status for s in local_stack.status().services} == {"ready", "dead"}
+        found = await asyncio.to_thread(local_stack.up)
+        assert found.ready
+        await client.keep_session("s")
+
+    fewer = await asyncio.to_thread(local_stack.up, asked=Asked(workers=1))
+    assert fewer.ready
+    assert [s.name for s in fewer.services if s.name not in SERVERS] == [*nodes, *AGENTS]
+    with pytest.raises(InvalidValueError, match="--coordinators must be 3"):
+        local_stack.up(asked=Asked(coordinators=1))

@@ -10,6 +10,7 @@ from runtime import KafkaSettings, Settings
 from topics import (
     Catalogue,
     GroupConsumer,
+    GroupEvents,
     KafkaUnavailableError,
     NotOwnerError,
     Places,
@@ -73,13 +74,15 @@ def test_partitions_are_shared_and_told(made: Settings) -> None:
     topic = Catalogue.of(made.kafka).requests.name
     group = made.kafka.prefix + GROUP
     told: list[tuple[str, Places]] = []
-    first = GroupConsumer(
-        made.kafka,
-        group,
-        (topic,),
-        on_assigned=lambda places: told.append(("assigned", places)),
-        on_revoked=lambda places: told.append(("revoked", places)),
-    )
+
+    class Listening(GroupEvents):
+        def assigned(self, places: Places) -> None:
+            told.append(("assigned", places))
+
+        def revoked(self, places: Places) -> None:
+            told.append(("revoked", places))
+
+    first = GroupConsumer(made.kafka, group, (topic,), Listening())
     poll_until(first, lambda _: bool(first.owned))
     every = tuple((topic, p) for p in range(4))
     assert told == [("assigned", every)]
@@ -143,3 +146,33 @@ def test_a_broker_that_is_away_is_no_error_of_poll_but_of_commit() -> None:
     with pytest.raises(KafkaUnavailableError):
         members(nobody, GROUP, timeout_s=0.5)
     consumer.close()
+
+
+def test_a_member_for_which_there_is_no_partition_is_told_so(made: Settings) -> None:
+    """It is in the group all the same: what waits to be told must not wait for ever."""
+    topic = Catalogue.of(made.kafka).requests.name
+    group = made.kafka.prefix + GROUP
+
+    class Listening(GroupEvents):
+        def __init__(self) -> None:
+            self.told: list[Places] = []
+
+        def assigned(self, places: Places) -> None:
+            self.told.append(places)
+
+    ears = [Listening() for _ in range(5)]
+    consumers = [GroupConsumer(made.kafka, group, [topic], each, "+one") for each in ears]
+
+    def all_are_in(_found: list[RawMessage]) -> bool:
+        for consumer in consumers:
+            consumer.poll(0.05)
+        return sorted(len(consumer.owned) for consumer in consumers) == [0, 1, 1, 1, 1] and all(
+            ear.told for ear in ears
+        )
+
+    poll_until(consumers[0], all_are_in)
+    kinds = {member.client_id.partition("@")[0] for member in consumers[0].members()}
+    for consumer in consumers:
+        consumer.close()
+    assert kinds == {f"{group}+one"}
+    assert [ear.told[-1] for ear in ears].count(()) == 1

@@ -193,3 +193,37 @@ async def test_history_that_does_not_show_our_own_last_transaction_is_read_again
     await mine.judge([message(7)])
     await mine.reload()
     assert read == [4, 8]
+
+
+async def test_a_sleepers_older_answer_does_not_pass_after_a_later_lease_found_nothing_new() -> (
+    None
+):
+    """Neither history nor the ledger shows that lease; the store's bars would be replaced."""
+    codec = Bytes(chunk(WHOLE, V1, lease_token=9))
+    mine = owned(Stores(Copy(V1, V1)), codec)
+    await mine.judge([message(0)])
+    for offset, (prices, token) in enumerate([(V2, 8), (V2, 9), (V2, 10)], 1):
+        codec.found = chunk(WHOLE, prices, lease_token=token)
+        await mine.judge([message(offset)])
+    reports = [record for record in codec.written if isinstance(record, ConformanceReport)]
+    assert [each.verdict for each in reports] == [
+        Verdict.NO_NEWS,
+        Verdict.STALE,
+        Verdict.PASSED,
+        Verdict.PASSED,
+    ]
+    assert reports[1].error_class == "stale_token"
+
+
+async def test_a_chunk_is_stale_by_what_is_on_its_way_in_the_same_transaction() -> None:
+    codec = Bytes(chunk(WHOLE, V2, lease_token=9))
+    mine = owned(Stores(Copy(V1, V1)), codec)
+    found = iter([chunk(WHOLE, V2, lease_token=9), chunk(slots(1, 2), {1: 3.0}, lease_token=8)])
+
+    async def decode(*_args: object) -> BarChunk:
+        return next(found)
+
+    codec.decode = decode  # type: ignore[method-assign]
+    await mine.judge([message(0), message(1)])
+    reports = [record for record in codec.written if isinstance(record, ConformanceReport)]
+    assert [each.verdict for each in reports] == [Verdict.PASSED, Verdict.STALE]

@@ -28,6 +28,23 @@ def test_nothing_said_is_one_node_on_this_machine() -> None:
     assert all("127.0.0.1" in address for address in (*found.urls, *found.peers))
 
 
+@pytest.mark.parametrize(
+    ("mapping", "environ", "has"),
+    [
+        ({}, {}, False),
+        ({"backfill": {}}, {"SEAMLESS_BACKFILL_WINDOW_BARS": "10"}, False),
+        ({"coordinator": {}}, {}, True),
+        ({"coordinator": None}, {}, True),
+        ({}, {"SEAMLESS_COORDINATOR_URLS": "http://127.0.0.1:18070"}, True),
+    ],
+)
+def test_leases_come_from_the_service_when_there_is_a_section(
+    mapping: Mapping[str, object], environ: Mapping[str, str], has: bool
+) -> None:
+    """Naming it is asking for it; a node of one's own needs no key in it."""
+    assert Settings.from_mapping(mapping, BASE, environ).has_coordinator is has
+
+
 def test_relative_paths_are_relative_to_the_file() -> None:
     found = read({"token_file": "tokens", "data_dir": "/var/c", "secret_file": "../secret"})
     assert found.token_file == BASE / "tokens"

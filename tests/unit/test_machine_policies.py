@@ -1,5 +1,7 @@
 """What a lane's policy does to the order of its windows, and what its watermark says."""
 
+from dataclasses import replace
+
 import pytest
 
 from bars.window import Window
@@ -210,3 +212,15 @@ def test_every_policy_ends_every_job(policy: Policy) -> None:
         for lease in bench.acquire(limit=2):
             bench.complete(lease)
     assert bench.job("a").todo == bench.job("b").todo == ()
+
+
+def test_a_job_for_nothing_moves_no_watermark() -> None:
+    """Who only wants to be remembered for what is done has nothing to say of it."""
+    bench = Bench()
+    bench.submit(replace(spec("hold", 0, 100), missing=()))
+    assert watermark(bench) is None
+    bench.submit(spec("job", 0, 20))
+    assert watermark(bench) == 0
+    for lease in bench.acquire("w", 2):
+        bench.complete(lease)
+    assert watermark(bench) == 20

@@ -1,6 +1,8 @@
 """The scripted sources do what tests rely on."""
 
 import asyncio
+import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from bars.series import Series
 from bars.window import Window
 from runtime.settings import SourceSettings
 from sources import RateLimitedError, Source, SourceUnavailableError, open_source
-from sources.testing import Call, ScriptedFetcher, calls_of, write_truth
+from sources.testing import Call, FlakyFiles, ScriptedFetcher, calls_of, write_truth
 
 SERIES = Series("x", 60)
 
@@ -85,7 +87,12 @@ async def test_files_say_what_is_true_and_calls_are_noted(scripted: Source, tmp_
     write_truth(tmp_path / "truth.parquet", {"x": bars(1, 5.0)})
     assert (await scripted.bars(SERIES, Window(0, 120))).close.tolist() == [5.0]
     call = {"node": "x", "interval": 60, "start": 0, "end": 120}
-    assert calls_of(tmp_path / "calls") == [call | {"bars": 2}, call | {"bars": 1}]
+    noted = calls_of(tmp_path / "calls")
+    assert [each | {"began_s": 0, "ended_s": 0} for each in noted] == [
+        call | {"bars": held, "pid": os.getpid(), "began_s": 0, "ended_s": 0} for held in (2, 1)
+    ]
+    times = [each[name] for each in noted for name in ("began_s", "ended_s")]
+    assert times == sorted(times)
 
 
 async def test_a_csv_truth_without_node_is_for_every_node(tmp_path: Path) -> None:
@@ -121,3 +128,23 @@ async def test_a_file_makes_calls_wait_while_it_is_there(scripted: Source, tmp_p
 
 def test_no_calls_are_noted_before_the_first(tmp_path: Path) -> None:
     assert calls_of(tmp_path / "calls") == []
+
+
+async def test_a_flaky_source_fails_hangs_and_asks_for_patience_and_tells_the_truth_else(
+    tmp_path: Path,
+) -> None:
+    write_truth(tmp_path / "truth.parquet", {"x": bars(3)})
+    truth, calls = str(tmp_path / "truth.parquet"), tmp_path / "calls"
+    flaky = FlakyFiles(seed=1, fails=0.3, stalls=0.1, limits=0.2, truth=truth, calls=str(calls))
+    seen: Counter[str] = Counter()
+    for _ in range(60):
+        try:
+            async with asyncio.timeout(0.5):
+                frame = await flaky.fetch(0, 180, node_id="x", interval=60)
+        except (SourceUnavailableError, RateLimitedError, TimeoutError) as error:
+            seen[type(error).__name__] += 1
+        else:
+            assert len(frame) == 3
+            seen["told"] += 1
+    assert set(seen) == {"told", "SourceUnavailableError", "RateLimitedError", "TimeoutError"}
+    assert [call["bars"] for call in calls_of(calls)].count(3) == seen["told"]

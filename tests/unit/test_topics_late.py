@@ -9,15 +9,15 @@ from confluent_kafka import KafkaError
 
 from avro_schemas import VisibleMark
 from runtime import KafkaSettings
-from streams import marks
-from streams.marks import MarkReader
 from topics import (
     Catalogue,
     KafkaUnavailableError,
+    MarkReader,
     RawMessage,
     Reader,
     RegistryUnavailableError,
     Tail,
+    marks,
     reader,
     tail,
 )

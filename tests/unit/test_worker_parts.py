@@ -24,6 +24,7 @@ from worker.alone import MachineLock, check_alone, wait_alone
 from worker.chunks import blocked_message, failure_of
 from worker.epoch import EpochFileError, next_epoch
 from worker.errors import SecondWorkerError
+from worker.groups import SHARED
 from worker.plan import plan
 from worker.ports import Place
 from worker.progress import Progress
@@ -270,8 +271,24 @@ def test_a_second_lock_is_refused_and_names_the_first(tmp_path: Path) -> None:
         pass
 
 
-def member(name: str) -> Member:
-    return Member(name, f"worker@{name}", "10.0.0.1")
+def test_those_that_share_a_service_share_the_lock_and_nobody_else_does(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    first, second = MachineLock(path, shared=True), MachineLock(path, shared=True)
+    with first, second, pytest.raises(SecondWorkerError), MachineLock(path):
+        pass
+    with MachineLock(path), pytest.raises(SecondWorkerError), MachineLock(path, shared=True):
+        pass
+
+
+def member(name: str, kind: str = "") -> Member:
+    return Member(name, f"worker{kind}@{name}", "10.0.0.1")
+
+
+def test_a_worker_that_grants_leases_to_itself_goes_when_others_share_a_service() -> None:
+    """Whoever came first: two that grant would have everything fetched twice."""
+    found = [member("z", SHARED), member("a")]
+    with pytest.raises(SecondWorkerError, match="worker"):
+        check_alone(found, "a")
 
 
 async def test_a_dead_member_is_waited_for_until_its_session_ends() -> None:

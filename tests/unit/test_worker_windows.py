@@ -1,6 +1,7 @@
 """What becomes of windows: sources that fail, verdicts, leases that are lost."""
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -227,6 +228,38 @@ async def test_windows_in_which_nothing_trades_are_not_asked_for() -> None:
         assert (status.windows_total, status.windows_done) == (5, 5)
         asked = [(call.window.start - friday) // 3_600 for call in bench.first.calls]
         assert asked == [0, 6, 12, 18, 66]
+
+
+async def test_a_half_of_a_failed_window_in_which_nothing_trades_is_not_waited_for() -> None:
+    """Nobody asks for it, so no receipt will ever cover it."""
+    settings = settings_of(window_bars=480, max_attempts=1)
+    friday = 1_492_732_800  # 2017-04-21; the market closes at 21:00
+    (series,) = settings.nodes
+    node = settings.nodes[series]
+    changed = replace(
+        settings,
+        calendars={
+            "fx": CalendarSettings(
+                name="fx",
+                kind="weekly",
+                timezone="America/New_York",
+                open="Sun 17:00",
+                close="Fri 17:00",
+            )
+        },
+        nodes={series: replace(node, calendar="fx")},
+    )
+    clock = ManualClock(wall_us=2_000_000_000_000_000)
+    async with working(changed, clock=clock) as bench:
+        ts = np.arange(friday, friday + 86_400, MINUTE, dtype=np.int64)
+        price = np.ones(ts.size)
+        bench.first.bars[NODE] = BarFrame(ts, price, price, price, price, price)
+        start = friday // MINUTE + 20 * 60
+        bench.first.fail(SourceUnavailableError("first", "too much at once"))
+        bench.road.ask(ask("r", start, start + 120))
+        status = await bench.ends("r", within_s=60)
+        assert (status.state, status.session_bars) == (RequestState.DONE, 60)
+        assert [(c.window.start - friday) // 3_600 for c in bench.first.calls] == [20, 20]
 
 
 # Verdicts

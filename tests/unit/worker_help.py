@@ -1,24 +1,31 @@
 """A fetch worker with everything outside in memory and time in the hands of the test."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from random import Random
+from typing import cast
 
 import numpy as np
 
 from avro_schemas import BackfillRequest, BackfillStatus, RequestKind
 from bars.frame import BarFrame
 from bars.series import Series
-from coordinator.client import LocalCoordinator, machine_config
+from coordinator.client import (
+    CoordinatorUnavailableError,
+    LeaseClient,
+    LocalCoordinator,
+    machine_config,
+)
 from runtime.metrics import Metrics
 from runtime.settings import BackfillSettings, NodeSettings, Settings, SourceSettings
 from runtime.testing import ManualClock
 from sources import Source
 from sources.testing import ScriptedFetcher
 from worker.service import Collaborators, FetchWorker
-from worker.testing import MemoryEvidence, MemoryInbox, MemoryRoad
+from worker.testing import MemoryRoad
+from worker.testing_ends import MemoryEvidence, MemoryInbox
 
 MINUTE = 60
 NODE = "ohlcv:test:A:1m"
@@ -65,17 +72,95 @@ def cancel(request_id: str) -> BackfillRequest:
     return BackfillRequest(request_id=request_id, kind=RequestKind.CANCEL)
 
 
-@dataclass(slots=True, kw_only=True)
-class Bench:
-    """One worker and what it works with."""
+class Line:
+    """A worker's line to the lease service, which can be cut, or lose answers."""
 
-    clock: ManualClock
-    road: MemoryRoad
+    def __init__(self, leases: LocalCoordinator) -> None:
+        self.cut = False
+        self.loses: set[str] = set()
+        """Calls that are obeyed next, and whose answer does not arrive."""
+
+        self._leases = leases
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[object]]:
+        async def call(*args: object, **kwargs: object) -> object:
+            if self.cut:
+                raise CoordinatorUnavailableError("the line is cut")
+            answer = await getattr(self._leases, name)(*args, **kwargs)
+            if name in self.loses:
+                self.loses.discard(name)
+                raise CoordinatorUnavailableError("the answer was lost")
+            return answer
+
+        return call
+
+
+@dataclass(slots=True, kw_only=True)
+class Hired:
+    """One worker of a fleet."""
+
+    worker: FetchWorker
+    inbox: MemoryInbox
+    line: Line
     first: ScriptedFetcher
     second: ScriptedFetcher
+    metrics: Metrics
+
+
+@dataclass(slots=True, kw_only=True)
+class Fleet:
+    """Workers on one road that share one lease service."""
+
+    settings: Settings
+    clock: ManualClock
+    road: MemoryRoad
     leases: LocalCoordinator
-    worker: FetchWorker
-    task: "asyncio.Task[None]"
+    epoch: int
+
+    def hire(
+        self,
+        name: str = "worker",
+        partitions: Collection[int] = (0,),
+        *,
+        empty_confirmed: bool = True,
+        bars_held: int = 1_000,
+        settings: Settings | None = None,
+    ) -> Hired:
+        """Return one more worker; nothing runs yet."""
+        first, second = (ScriptedFetcher({NODE: bars(bars_held)}) for _ in range(2))
+        inbox, line = MemoryInbox(self.road, self.clock, partitions), Line(self.leases)
+        chosen, metrics = settings or self.settings, Metrics()
+        fetchers = {"first": first, "second": second}
+        collaborators = Collaborators(
+            clock=self.clock,
+            leases=cast("LeaseClient", line),
+            sources={
+                source: Source(source, empty_confirmed, fetchers[source])
+                for source in chosen.sources
+            },
+            inbox=inbox,
+            outbox=self.road,
+            evidence=MemoryEvidence(self.road, self.clock),
+            ledger=self.road,
+            metrics=metrics,
+        )
+        worker = FetchWorker(chosen, collaborators, epoch=self.epoch, name=name)
+        return Hired(
+            worker=worker, inbox=inbox, line=line, first=first, second=second, metrics=metrics
+        )
+
+    @asynccontextmanager
+    async def running(self, *hired: Hired) -> AsyncIterator[None]:
+        """Have workers run."""
+        tasks = [asyncio.create_task(each.worker.run()) for each in hired]
+        try:
+            yield
+        finally:
+            for each in hired:
+                each.line.cut = False
+                each.worker.stop()
+            await self.clock.run(0)
+            await asyncio.wait_for(asyncio.gather(*tasks), 10)
 
     async def run(self, seconds: float = 0.0) -> None:
         """Let time pass, and everybody do what is due."""
@@ -91,6 +176,35 @@ class Bench:
         raise AssertionError(f"{request_id} did not end: {told[-1] if told else 'never told of'}")
 
 
+class Bench:
+    """One worker and what it works with."""
+
+    def __init__(self, fleet: Fleet, hired: Hired) -> None:
+        self.clock = fleet.clock
+        self.road = fleet.road
+        self.leases = fleet.leases
+        self.worker = hired.worker
+        self.first = hired.first
+        self.second = hired.second
+        self.metrics = hired.metrics
+        self.run = fleet.run
+        self.ends = fleet.ends
+
+
+def fleet_of(
+    settings: Settings | None = None,
+    road: MemoryRoad | None = None,
+    clock: ManualClock | None = None,
+    epoch: int = 1,
+) -> Fleet:
+    """Return a fleet without workers; its road may be that of one before."""
+    settings, clock = settings or settings_of(), clock or ManualClock()
+    leases = LocalCoordinator(clock, epoch, Random(0), machine_config(settings.backfill))
+    return Fleet(
+        settings=settings, clock=clock, road=road or MemoryRoad(), leases=leases, epoch=epoch
+    )
+
+
 @asynccontextmanager
 async def working(
     settings: Settings | None = None,
@@ -98,47 +212,11 @@ async def working(
     *,
     epoch: int = 1,
     empty_confirmed: bool = True,
-    answered: Mapping[str, BackfillStatus] | None = None,
     clock: ManualClock | None = None,
     bars_held: int = 1_000,
 ) -> AsyncIterator[Bench]:
     """Run a worker; its road may be that of one before."""
-    settings = settings or settings_of()
-    clock = clock or ManualClock()
-    road = road or MemoryRoad(clock)
-    first, second = (ScriptedFetcher({NODE: bars(bars_held)}) for _ in range(2))
-    leases = LocalCoordinator(clock, epoch, Random(0), machine_config(settings.backfill))
-    worker = FetchWorker(
-        settings,
-        Collaborators(
-            clock=clock,
-            leases=leases,
-            sources={
-                "first": Source("first", empty_confirmed, first),
-                "second": Source("second", empty_confirmed, second),
-            },
-            inbox=MemoryInbox(road),
-            outbox=road,
-            evidence=MemoryEvidence(road),
-            ledger=road,
-            metrics=Metrics(),
-        ),
-        epoch=epoch,
-        answered=answered,
-    )
-    task = asyncio.create_task(worker.run())
-    bench = Bench(
-        clock=clock,
-        road=road,
-        first=first,
-        second=second,
-        leases=leases,
-        worker=worker,
-        task=task,
-    )
-    try:
-        yield bench
-    finally:
-        worker.stop()
-        await clock.run(0)
-        await asyncio.wait_for(task, 10)
+    fleet = fleet_of(settings, road, clock, epoch)
+    hired = fleet.hire(empty_confirmed=empty_confirmed, bars_held=bars_held)
+    async with fleet.running(hired):
+        yield Bench(fleet, hired)

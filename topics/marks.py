@@ -4,7 +4,11 @@ import asyncio
 
 from avro_schemas import VisibleMark
 from runtime import KafkaSettings
-from topics import Codec, KafkaUnavailableError, RawMessage, Reader, Topic
+from topics.catalogue import Topic
+from topics.codec import Codec
+from topics.errors import KafkaUnavailableError
+from topics.messages import RawMessage
+from topics.reader import Reader
 
 _POLL_S = 1.0
 _POLLS_MAX = 120
