@@ -8,7 +8,6 @@ Does not live here: what a bar is (`bars`), where bars come from (`sources`, `wo
 get into the store (`streams`), the store and Kafka themselves (`store`, `topics`).
 """
 
-from bars import history_coverage
 from bars.conformance import ConformancePipeline, ConformancePipelineError
 from bars.errors import InvalidValueError, SeamlessError
 from bars.protocols import (
@@ -22,6 +21,7 @@ from bars.protocols import (
     LiveDataFeed,
 )
 from bars.series import Series
+from provider import history_coverage
 from provider._answer import report_uri
 from provider._sight import Reason
 from provider.backfills import BackfillRequests
@@ -30,6 +30,7 @@ from provider.errors import (
     ClosedError,
     DataUnavailableError,
     ProviderError,
+    SeamlessSLAExceeded,
     UnverifiedRowsError,
 )
 from provider.options import DirectOptions, JudgeOptions, ProviderOptions, StoreOptions
@@ -43,6 +44,7 @@ from runtime import (
     DeadlineExceededError,
     NodeSettings,
 )
+from sources import SourceError
 from store import StoreError, StoreOwnedError, StoreUnavailableError
 from topics import TopicsError
 
@@ -77,7 +79,9 @@ __all__ = [
     "Reason",
     "SeamlessDataProvider",
     "SeamlessError",
+    "SeamlessSLAExceeded",
     "Series",
+    "SourceError",
     "Storage",
     "StoreError",
     "StoreOptions",

@@ -19,14 +19,8 @@ from provider import (
     DataAvailabilityStrategy,
     DataUnavailableError,
     EnhancedQuestDBProvider,
-    InvalidValueError,
     NodeSettings,
     SeamlessDataProvider,
-    SeamlessError,
-    StoreError,
-    StoreOwnedError,
-    TopicsError,
-    history_coverage,
 )
 from provider.testing import MemoryStorage
 from runtime import BackfillSettings
@@ -217,21 +211,3 @@ async def test_the_sync_twin_refuses_to_wait_for_itself() -> None:
     with pytest.raises(BackfillFailedError, match="sync twin"):
         await asyncio.to_thread(provider.fetch_sync, START, END, **ASK)
     await provider.close()
-
-
-def test_all_errors_hang_on_one_tree() -> None:
-    for error in (
-        ConfigError,
-        InvalidValueError,
-        DataUnavailableError,
-        BackfillFailedError,
-        StoreError,
-        StoreOwnedError,
-        TopicsError,
-    ):
-        assert issubclass(error, SeamlessError)
-        assert isinstance(error.retriable, bool)
-
-
-def test_history_coverage_is_found_where_existing_code_looks_for_it() -> None:
-    assert history_coverage.CoverageRange(1, 2).end == 2
