@@ -24,7 +24,16 @@ from bars.series import Series
 from provider import history_coverage
 from provider._answer import report_uri
 from provider._sight import Reason
+from provider.backfillers import DataFetcherAutoBackfiller, QualityAwareBackfiller
 from provider.backfills import BackfillRequests
+from provider.cache import BarCache, MemoryCache
+from provider.cache_adaptive import (
+    AdaptiveCacheSource,
+    AdaptiveLimits,
+    ObservedUsage,
+    UsageAnalytics,
+)
+from provider.cache_sqlite import SQLiteCache
 from provider.errors import (
     BackfillFailedError,
     ClosedError,
@@ -33,11 +42,16 @@ from provider.errors import (
     SeamlessSLAExceeded,
     UnverifiedRowsError,
 )
+from provider.live import LiveReplay, PollingFeed
 from provider.options import DirectOptions, JudgeOptions, ProviderOptions, StoreOptions
 from provider.questdb import EnhancedQuestDBProvider
 from provider.seamless import SeamlessDataProvider
-from provider.storage import NewRecord, QuestDBStorage, Storage
+from provider.storage import NewRecord, Storage
+from provider.storage_memory import MemoryStorage
+from provider.storage_questdb import QuestDBStorage
+from provider.storage_sql import PostgresStorage, SQLiteStorage
 from runtime import (
+    BackfillConfig,
     BackfillSettings,
     CalendarSettings,
     ConfigError,
@@ -49,10 +63,14 @@ from store import StoreError, StoreOwnedError, StoreUnavailableError
 from topics import TopicsError
 
 __all__ = [
+    "AdaptiveCacheSource",
+    "AdaptiveLimits",
     "AutoBackfiller",
+    "BackfillConfig",
     "BackfillFailedError",
     "BackfillRequests",
     "BackfillSettings",
+    "BarCache",
     "CalendarSettings",
     "ClosedError",
     "ConfigError",
@@ -60,6 +78,7 @@ __all__ = [
     "ConformancePipelineError",
     "DataAvailabilityStrategy",
     "DataFetcher",
+    "DataFetcherAutoBackfiller",
     "DataSource",
     "DataSourcePriority",
     "DataUnavailableError",
@@ -71,12 +90,21 @@ __all__ = [
     "InvalidValueError",
     "JudgeOptions",
     "LiveDataFeed",
+    "LiveReplay",
+    "MemoryCache",
+    "MemoryStorage",
     "NewRecord",
     "NodeSettings",
+    "ObservedUsage",
+    "PollingFeed",
+    "PostgresStorage",
     "ProviderError",
     "ProviderOptions",
+    "QualityAwareBackfiller",
     "QuestDBStorage",
     "Reason",
+    "SQLiteCache",
+    "SQLiteStorage",
     "SeamlessDataProvider",
     "SeamlessError",
     "SeamlessSLAExceeded",
@@ -89,6 +117,7 @@ __all__ = [
     "StoreUnavailableError",
     "TopicsError",
     "UnverifiedRowsError",
+    "UsageAnalytics",
     "history_coverage",
     "report_uri",
 ]

@@ -11,7 +11,7 @@ from provider._request_fill import RequestFiller
 from provider.backfills import BackfillRequests
 from provider.options import JudgeOptions, StoreOptions, refuse_unknown
 from provider.seamless import SeamlessDataProvider
-from provider.storage import QuestDBStorage
+from provider.storage_questdb import QuestDBStorage
 from runtime import ConfigError, Problem, Settings, StoreSettings, SystemClock
 from store import Store
 

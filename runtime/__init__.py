@@ -11,6 +11,7 @@ from runtime.clock import Clock, SystemClock
 from runtime.deadline import Deadline
 from runtime.errors import ConfigError, DeadlineExceededError, Problem
 from runtime.settings import (
+    BackfillConfig,
     BackfillSettings,
     CalendarSettings,
     ConformanceSettings,
@@ -25,6 +26,7 @@ from runtime.settings import (
 from runtime.times import format_time, parse_time
 
 __all__ = [
+    "BackfillConfig",
     "BackfillSettings",
     "Backoff",
     "CalendarSettings",

@@ -14,6 +14,7 @@ from runtime._section import Section, Word, setting
 from runtime._yaml import parse_yaml
 from runtime.errors import ConfigError, Problem
 from runtime.sections import (
+    BackfillConfig,
     BackfillSettings,
     CalendarSettings,
     ConformanceSettings,
@@ -26,6 +27,7 @@ from runtime.sections import (
 )
 
 __all__ = [
+    "BackfillConfig",
     "BackfillSettings",
     "CalendarSettings",
     "ConformanceSettings",
