@@ -23,6 +23,7 @@ from bars.protocols import (
 from bars.series import Series
 from provider import history_coverage
 from provider._answer import report_uri
+from provider._jobs import BackfillJob
 from provider._sight import Reason
 from provider.backfillers import DataFetcherAutoBackfiller, QualityAwareBackfiller
 from provider.backfills import BackfillRequests
@@ -43,7 +44,8 @@ from provider.errors import (
     UnverifiedRowsError,
 )
 from provider.live import LiveReplay, PollingFeed
-from provider.options import DirectOptions, JudgeOptions, ProviderOptions, StoreOptions
+from provider.metrics import ProviderMetrics
+from provider.options import CallOptions, DirectOptions, JudgeOptions, ProviderOptions, StoreOptions
 from provider.questdb import EnhancedQuestDBProvider
 from provider.seamless import SeamlessDataProvider
 from provider.storage import NewRecord, Storage
@@ -57,6 +59,7 @@ from runtime import (
     ConfigError,
     DeadlineExceededError,
     NodeSettings,
+    SLAPolicy,
 )
 from sources import SourceError
 from store import StoreError, StoreOwnedError, StoreUnavailableError
@@ -68,10 +71,12 @@ __all__ = [
     "AutoBackfiller",
     "BackfillConfig",
     "BackfillFailedError",
+    "BackfillJob",
     "BackfillRequests",
     "BackfillSettings",
     "BarCache",
     "CalendarSettings",
+    "CallOptions",
     "ClosedError",
     "ConfigError",
     "ConformancePipeline",
@@ -99,10 +104,12 @@ __all__ = [
     "PollingFeed",
     "PostgresStorage",
     "ProviderError",
+    "ProviderMetrics",
     "ProviderOptions",
     "QualityAwareBackfiller",
     "QuestDBStorage",
     "Reason",
+    "SLAPolicy",
     "SQLiteCache",
     "SQLiteStorage",
     "SeamlessDataProvider",

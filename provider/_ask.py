@@ -80,3 +80,16 @@ def check_window(start: object, end: object) -> Window:
         if not 0 <= value <= TS_END:
             raise InvalidValueError(field, value, allowed)
     return Window(first, after)
+
+
+def check_inclusive(first: object, last: object, series: Series) -> Window:
+    """Return the window of the bars from `first` to `last`, both inclusive.
+
+    Raises:
+        InvalidValueError: One is no epoch second, or the last lies before the first.
+    """
+    allowed = "whole epoch seconds from 1970 to 9999"
+    start, end = whole(first, "start", allowed), whole(last, "end", allowed)
+    if end < start:
+        raise InvalidValueError("end", end, f"at or after start {start}")
+    return check_window(start, min(end + series.interval, TS_END))

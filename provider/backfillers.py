@@ -79,7 +79,9 @@ class DataFetcherAutoBackfiller:
             allowed = "an object with `async def fetch(start, end, *, node_id, interval)`"
             raise InvalidValueError("fetcher", fetcher, allowed)
         config = config or BackfillConfig()
-        self._fetcher = fetcher
+        self.fetcher = fetcher
+        """Who is asked."""
+
         self._source = source_name
         self._config = config
         slots = Slots(config.max_concurrent_requests)
@@ -166,7 +168,7 @@ class DataFetcherAutoBackfiller:
 
     async def _fetch(self, series: Series, window: Window) -> pd.DataFrame:
         async def question() -> pd.DataFrame:
-            frame = await self._fetcher.fetch(
+            frame = await self.fetcher.fetch(
                 window.start, window.end, node_id=series.node, interval=series.interval
             )
             return bars_of(frame, self._source).to_pandas()

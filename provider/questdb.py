@@ -6,13 +6,21 @@ from typing import Self, Unpack
 
 from bars.protocols import DataFetcher
 from bars.series import ROLL, backfill_lane
-from provider._parts import Manners, Parts, direct_parts
+from provider._parts import Ground, Manners, assemble, direct_parts
 from provider._request_fill import RequestFiller
+from provider._slots import Slots
 from provider.backfills import BackfillRequests
 from provider.options import JudgeOptions, StoreOptions, refuse_unknown
 from provider.seamless import SeamlessDataProvider
 from provider.storage_questdb import QuestDBStorage
-from runtime import ConfigError, Problem, Settings, StoreSettings, SystemClock
+from runtime import (
+    BackfillConfig,
+    ConfigError,
+    Problem,
+    Settings,
+    StoreSettings,
+    SystemClock,
+)
 from store import Store
 
 _NO_LIVE = "None: there is no road for live bars yet"
@@ -92,23 +100,23 @@ class EnhancedQuestDBProvider(SeamlessDataProvider):
     def from_settings(cls, settings: Settings, **options: Unpack[JudgeOptions]) -> Self:
         """Return a provider that asks for missing bars over Kafka, from settings in hand."""
         refuse_unknown(options, JudgeOptions)
+        config = BackfillConfig.of(settings.backfill)
         manners = Manners.of(
             options,
-            settings.backfill,
+            config,
             partial_ok=settings.conformance.partial_ok,
             accept_warnings=settings.conformance.accept_warnings,
         )
         requests = BackfillRequests(settings, manners.clock)
-        provider = cls.__new__(cls)
-        provider._assemble(  # noqa: SLF001  of this very class
-            Parts(
-                storage=QuestDBStorage(Store(settings.store), settings.ranks, manners.clock),
-                filler=RequestFiller(requests, settings.backfill.max_concurrent_requests),
-                nodes=settings.node,
-                calendars=settings.calendar,
-                manners=manners,
-            )
+        ground = Ground(
+            storage=QuestDBStorage(Store(settings.store), settings.ranks, manners.clock),
+            filler=RequestFiller(requests, Slots(config.max_concurrent_requests)),
+            nodes=settings.node,
+            calendars=settings.calendar,
+            series=settings.nodes,
         )
+        provider = cls.__new__(cls)
+        provider._assemble(assemble(ground, manners, options))  # noqa: SLF001  of this very class
         return provider
 
 

@@ -10,8 +10,8 @@ from runtime.backoff import Backoff
 from runtime.clock import Clock, SystemClock
 from runtime.deadline import Deadline
 from runtime.errors import ConfigError, DeadlineExceededError, Problem
+from runtime.service import BackfillConfig, SLAPolicy, Violation
 from runtime.settings import (
-    BackfillConfig,
     BackfillSettings,
     CalendarSettings,
     ConformanceSettings,
@@ -40,10 +40,12 @@ __all__ = [
     "NodeSettings",
     "Problem",
     "RegistrySettings",
+    "SLAPolicy",
     "Settings",
     "SourceSettings",
     "StoreSettings",
     "SystemClock",
+    "Violation",
     "format_time",
     "parse_time",
 ]

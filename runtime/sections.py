@@ -119,60 +119,6 @@ class BackfillSettings(Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BackfillConfig(Section):
-    """How a provider has missing bars fetched."""
-
-    mode: Literal["background", "sync"] = setting(k.choice("background", "sync"), "background")
-    """Whether PARTIAL_FILL fills behind the call, or in it as far as its service level allows."""
-
-    single_flight_ttl_ms: int = setting(k.integer(1, 86_400_000), 60_000)
-    """A fetch that runs longer is not joined any more: who comes then begins one of its own."""
-
-    distributed_lease_ttl_ms: int = setting(k.integer(1_000, 86_400_000), 120_000)
-    """Life of the right to fetch a window, where processes share a coordinator."""
-
-    window_bars: int = setting(k.integer(1, 2_000), 900)
-    """Slots of one window, which is fetched by one call of the source."""
-
-    max_concurrent_requests: int = setting(k.integer(1, 1_024), 8)
-    """Windows that one provider has fetched at a time, whatever asks for them."""
-
-    max_attempts: int = setting(k.integer(1, 100), 6)
-    """Times that a source is asked for a window before the window has failed."""
-
-    retry_backoff_ms: int = setting(k.integer(0, 3_600_000), 500)
-    """Delay before the second attempt; each later one waits twice as long."""
-
-    jitter_ratio: float = setting(k.ratio(), 0.25)
-    """Up to this share of a delay is added to it at random."""
-
-    settle_s: int = 0
-    """A bar is asked for only when it has been closed that long; `backfill.settle_s` of a file."""
-
-    wait_timeout_s: float = 300.0
-    """How long a call waits in all without a service level; `backfill.wait_timeout_s` of a file."""
-
-    def __post_init__(self) -> None:
-        if isinstance(self.jitter_ratio, int | float):
-            object.__setattr__(self, "jitter_ratio", min(max(self.jitter_ratio, 0), 1))
-        Section.__post_init__(self)
-
-    @classmethod
-    def of(cls, settings: BackfillSettings) -> "BackfillConfig":
-        """Return the same as the fetch worker's settings say it."""
-        return cls(
-            distributed_lease_ttl_ms=settings.lease_ttl_ms,
-            window_bars=settings.window_bars,
-            max_concurrent_requests=settings.max_concurrent_requests,
-            max_attempts=settings.max_attempts,
-            retry_backoff_ms=settings.retry_backoff_ms,
-            jitter_ratio=settings.jitter_ratio,
-            settle_s=settings.settle_s,
-            wait_timeout_s=settings.wait_timeout_s,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class MaterializeSettings(Section):
     """How history gets into the store."""
 

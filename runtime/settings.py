@@ -14,7 +14,6 @@ from runtime._section import Section, Word, setting
 from runtime._yaml import parse_yaml
 from runtime.errors import ConfigError, Problem
 from runtime.sections import (
-    BackfillConfig,
     BackfillSettings,
     CalendarSettings,
     ConformanceSettings,
@@ -27,7 +26,6 @@ from runtime.sections import (
 )
 
 __all__ = [
-    "BackfillConfig",
     "BackfillSettings",
     "CalendarSettings",
     "ConformanceSettings",

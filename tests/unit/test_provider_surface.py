@@ -16,7 +16,6 @@ from provider import (
     ClosedError,
     ConfigError,
     ConformancePipeline,
-    DataAvailabilityStrategy,
     DataUnavailableError,
     EnhancedQuestDBProvider,
     NodeSettings,
@@ -42,19 +41,22 @@ DSN = "questdb://127.0.0.1:9?pg_port=9"
 ASK: dict[str, Any] = {"node_id": NODE, "interval": DAY}
 
 
-@pytest.mark.parametrize("strategy", ["partial_fill", DataAvailabilityStrategy.SEAMLESS, "fast", 3])
+@pytest.mark.parametrize("strategy", ["fast", 3, None])
 def test_a_strategy_that_is_not_to_be_had_is_refused_with_those_that_are(strategy: Any) -> None:
     with pytest.raises(ConfigError) as refused:
         EnhancedQuestDBProvider(DSN, strategy=strategy)
     assert refused.value.key == "strategy"
-    assert refused.value.allowed == "FAIL_FAST ('fail_fast') or AUTO_BACKFILL ('auto_backfill')"
+    assert refused.value.allowed == (
+        "FAIL_FAST ('fail_fast') or AUTO_BACKFILL ('auto_backfill') or "
+        "PARTIAL_FILL ('partial_fill') or SEAMLESS ('seamless')"
+    )
 
 
 def test_an_unknown_option_is_refused_with_those_that_are_known() -> None:
-    options: Any = {"stratgy": "fail_fast", "sla": None}
+    options: Any = {"stratgy": "fail_fast", "sal": None}
     with pytest.raises(ConfigError) as refused:
         EnhancedQuestDBProvider(DSN, **options)
-    assert [p.key for p in refused.value.problems] == ["stratgy", "sla"]
+    assert [p.key for p in refused.value.problems] == ["stratgy", "sal"]
     assert "strategy" in refused.value.allowed
 
 
