@@ -5,6 +5,8 @@ import math
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from opentelemetry import trace
+
 from provider.errors import SeamlessSLAExceeded
 from runtime import Clock, DeadlineExceededError, SLAPolicy
 
@@ -16,7 +18,14 @@ STORAGE, BACKFILL, LIVE, TOTAL = "storage", "backfill", "live", "total"
 class Budget:
     """The time of one call. A wait that ends late is left, whatever it does about it."""
 
-    def __init__(self, clock: Clock, node_id: str, sla: SLAPolicy | None, timeout_s: float) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        node_id: str,
+        sla: SLAPolicy | None,
+        timeout_s: float,
+        tracer: trace.Tracer | None = None,
+    ) -> None:
         """Begin now.
 
         Args:
@@ -24,7 +33,9 @@ class Budget:
             node_id: Whose bars are asked for.
             sla: The service level; None: only `timeout_s`.
             timeout_s: The call's limit where the service level has none.
+            tracer: Where spans go; OpenTelemetry's global one if not given.
         """
+        self.tracer = tracer or trace.get_tracer("seamless")
         self._clock = clock
         self._node_id = node_id
         self._sla = sla
@@ -67,8 +78,10 @@ class Budget:
             work.close()
             raise self.late(phase)
         began_s = self._clock.monotonic()
+        about: Any = {"sla.phase": phase, "sla.left_ms": left_s * 1_000}
         try:
-            return await self._wait(phase, work, left_s)
+            with self.tracer.start_as_current_span("seamless.stage", attributes=about):
+                return await self._wait(phase, work, left_s)
         finally:
             spent_s = self._clock.monotonic() - began_s
             self.spent_s[phase] = self.spent_s.get(phase, 0.0) + spent_s

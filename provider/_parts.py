@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
+from opentelemetry import trace
 
 from bars.conformance import ConformancePipeline
 from bars.protocols import (
@@ -66,6 +67,7 @@ class Manners:
     sla: SLAPolicy | None = None
     clock: Clock = field(default_factory=SystemClock)
     config: BackfillConfig = field(default_factory=BackfillConfig)
+    tracer: trace.Tracer | None = None
 
     @classmethod
     def of(cls, options: JudgeOptions, config: BackfillConfig, **defaults: Any) -> "Manners":
@@ -83,6 +85,7 @@ class Manners:
             sla=check_sla(options.get("sla", defaults.get("sla"))),
             clock=options.get("clock") or SystemClock(),
             config=config,
+            tracer=options.get("tracer"),
         )
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypedDict
 
+from opentelemetry import trace
+
 from bars.calendars import exchange_codes
 from bars.conformance import CHECKS, ConformancePipeline, Severity
 from bars.protocols import (
@@ -73,6 +75,9 @@ class JudgeOptions(TypedDict, total=False):
 
     metrics: ProviderMetrics
     """Where figures are told."""
+
+    tracer: trace.Tracer
+    """Where spans go; OpenTelemetry's global one unless said otherwise."""
 
     conformance: ConformancePipeline
     """Judges what is fetched and what is answered."""

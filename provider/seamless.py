@@ -6,6 +6,7 @@ arguments are checked and calls are made of them.
 
 import asyncio
 import uuid
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -84,7 +85,7 @@ class SeamlessDataProvider(SyncTwins):
         made = self._call(check_window(start, end), check_series(node_id, interval), call)
         state = State()
         try:
-            with request(made.ask.request_id):
+            with request(made.ask.request_id), self._span(made):
                 return await self._engine.answer(made, state)
         finally:
             if state.report is not None:
@@ -235,6 +236,15 @@ class SeamlessDataProvider(SyncTwins):
         for part in self._parts.closing:
             await part.close()
 
+    def _span(self, made: Call) -> AbstractContextManager[object]:
+        about: Any = {
+            "seamless.node_id": made.ask.series.node,
+            "seamless.interval": made.ask.series.interval,
+            "seamless.strategy": made.strategy.value,
+            "seamless.request_id": made.ask.request_id,
+        }
+        return made.budget.tracer.start_as_current_span("seamless.fetch", attributes=about)
+
     def _call(self, window: Window, series: Series, said: CallOptions) -> Call:
         """Return the call, if the provider is open and everything said may be said."""
         if self._closed:
@@ -253,7 +263,7 @@ class SeamlessDataProvider(SyncTwins):
             pipeline=replace(manners.pipeline, partial_ok=partial_ok),
             accepted=manners.accepted,
             sla=sla,
-            budget=Budget(clock, series.node, sla, manners.config.wait_timeout_s),
+            budget=Budget(clock, series.node, sla, manners.config.wait_timeout_s, manners.tracer),
         )
         made.sight(())  # refuses a window that is too large before anything is read
         return made

@@ -21,6 +21,7 @@ from bars.series import Series
 from bars.window import Grid, Window
 from ops.cli import app
 from ops.stack.pinned import bundles
+from provider import ProviderMetrics
 from runtime.metrics import Metrics
 from runtime.settings import KafkaSettings, NodeSettings, Settings, SourceSettings
 from sources import SourceError, open_source
@@ -163,7 +164,7 @@ def test_the_design_names_every_field_of_what_travels() -> None:
 
 
 def test_every_metric_is_explained() -> None:
-    for family in Metrics().registry.collect():
+    for family in (*Metrics().registry.collect(), *ProviderMetrics().registry.collect()):
         name = f"{family.name}_total" if family.type == "counter" else family.name
         assert f"| `{name}` |" in OPERATIONS
 
