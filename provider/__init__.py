@@ -43,7 +43,7 @@ from provider.errors import (
     SeamlessSLAExceeded,
     UnverifiedRowsError,
 )
-from provider.live import LiveReplay, PollingFeed
+from provider.live import LiveReplay, PollingConfig, PollingFeed
 from provider.metrics import ProviderMetrics
 from provider.options import CallOptions, DirectOptions, JudgeOptions, ProviderOptions, StoreOptions
 from provider.questdb import EnhancedQuestDBProvider
@@ -52,6 +52,7 @@ from provider.storage import NewRecord, Storage
 from provider.storage_memory import MemoryStorage
 from provider.storage_questdb import QuestDBStorage
 from provider.storage_sql import PostgresStorage, SQLiteStorage
+from provider.stream import EventKind, StreamEvent
 from runtime import (
     BackfillConfig,
     BackfillSettings,
@@ -90,6 +91,7 @@ __all__ = [
     "DeadlineExceededError",
     "DirectOptions",
     "EnhancedQuestDBProvider",
+    "EventKind",
     "EventRecorder",
     "HistoryProvider",
     "InvalidValueError",
@@ -101,6 +103,7 @@ __all__ = [
     "NewRecord",
     "NodeSettings",
     "ObservedUsage",
+    "PollingConfig",
     "PollingFeed",
     "PostgresStorage",
     "ProviderError",
@@ -122,6 +125,7 @@ __all__ = [
     "StoreOptions",
     "StoreOwnedError",
     "StoreUnavailableError",
+    "StreamEvent",
     "TopicsError",
     "UnverifiedRowsError",
     "UsageAnalytics",

@@ -97,6 +97,7 @@ class Parts:
     nodes: Nodes
     calendars: Calendars
     manners: Manners
+    feed: LiveDataFeed | None
     closing: Sequence[Any]
     """What is closed with it, first to last; each has `async def close()`."""
 
@@ -120,6 +121,7 @@ def assemble(ground: Ground, manners: Manners, options: JudgeOptions, **defaults
         ConfigError: An option is not what it may be.
     """
     clock, config = manners.clock, manners.config
+    feed = _feed(options.get("live_feed"))
     metrics = options.get("metrics") or defaults.get("metrics") or ProviderMetrics(ground.series)
     caches = _caches(options, clock)
     ttl_s = options.get("cache_ttl", defaults.get("cache_ttl", CACHE_TTL_S))
@@ -138,7 +140,7 @@ def assemble(ground: Ground, manners: Manners, options: JudgeOptions, **defaults
         filler=ground.filler,
         flights=Flights(clock, config.single_flight_ttl_ms / 1_000),
         jobs=Jobs(metrics),
-        live=LiveTail(_feed(options.get("live_feed"))),
+        live=LiveTail(feed),
         config=config,
         background=options.get(
             "enable_background_backfill", defaults.get("enable_background_backfill", True)
@@ -152,6 +154,7 @@ def assemble(ground: Ground, manners: Manners, options: JudgeOptions, **defaults
         nodes=ground.nodes,
         calendars=ground.calendars,
         manners=manners,
+        feed=feed,
         closing=closing,
     )
 

@@ -6,7 +6,8 @@ arguments are checked and calls are made of them.
 
 import asyncio
 import uuid
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, aclosing
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -18,7 +19,7 @@ from bars.history_coverage import to_ranges
 from bars.protocols import DataAvailabilityStrategy, DataSource
 from bars.series import Series
 from bars.window import Window
-from provider._ask import Ask, check_inclusive, check_series, check_window
+from provider._ask import Ask, check_inclusive, check_moment, check_series, check_window
 from provider._budget import Budget
 from provider._call import Call
 from provider._explain import explain
@@ -27,12 +28,16 @@ from provider._parts import Parts, direct_parts
 from provider._session import last_bars
 from provider._sight import horizon, inclusive, runs
 from provider._state import State
+from provider._streaming import StreamTerms, check_mode, polled, stream
 from provider._sync import LoopThread
 from provider._twins import SyncTwins
 from provider.errors import BackfillFailedError, ClosedError, DataUnavailableError
 from provider.options import CallOptions, ProviderOptions, check_sla, check_strategy, refuse_unknown
+from provider.stream import StreamEvent, StreamMode
 from runtime import ConfigError, Problem
 from runtime.log import request
+
+SEAMLESS = DataAvailabilityStrategy.SEAMLESS
 
 
 class SeamlessDataProvider(SyncTwins):
@@ -191,6 +196,55 @@ class SeamlessDataProvider(SyncTwins):
         """Return what `fetch` would do, without reading a bar or having one fetched."""
         made = self._call(check_window(start, end), check_series(node_id, interval), call)
         return await explain(self._engine, made)
+
+    async def stream(
+        self,
+        *,
+        node_id: str,
+        interval: int,
+        since: int | None = None,
+        mode: StreamMode = "final_only",
+        handoff_grace_s: float = 5.0,
+    ) -> AsyncIterator[StreamEvent]:
+        """Yield every bar from `since` on, in order: those stored, then those of the live feed.
+
+        Does not end by itself, unless the feed does. Without a `live_feed` the sources are read
+        whenever a bar has closed. A bar that is missing is fetched; where that fails, a gap is
+        told, and the bar as late should it still come.
+
+        Args:
+            node_id: Whose bars.
+            interval: Bar length in seconds.
+            since: First open time; None: what closes from now on.
+            mode: `emit` yields the bar that is still open too, as the feed tells it.
+            handoff_grace_s: How long a bar waits for those before it.
+
+        Raises:
+            InvalidValueError: An argument is not what it may be.
+        """
+        series = check_series(node_id, interval)
+        made = self._call(Window(0, series.interval), series, {"strategy": SEAMLESS})
+        begin = made.limit if since is None else check_moment(since, "since")
+        check_mode(mode, handoff_grace_s)
+
+        async def read(window: Window) -> pd.DataFrame:
+            return await self.fetch(
+                window.start, window.end, node_id=node_id, interval=interval, strategy=SEAMLESS
+            )
+
+        terms = StreamTerms(
+            ask=made.ask,
+            feed=self._parts.feed or polled(read, made.ask, self._manners),
+            read=read,
+            pipeline=made.pipeline,
+            clock=self._manners.clock,
+            settle_s=self._manners.config.settle_s,
+            grace_s=handoff_grace_s,
+            partials=mode == "emit",
+        )
+        async with aclosing(stream(terms, begin)) as events:  # type: ignore[type-var]
+            async for event in events:
+                yield event
 
     def jobs(self) -> list[BackfillJob]:
         """Return the fills that run behind calls now, the oldest first."""
