@@ -1,6 +1,7 @@
 """`EnhancedQuestDBProvider`: bars in QuestDB, with or without Kafka behind it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Self, Unpack
 
@@ -14,7 +15,6 @@ from provider.options import JudgeOptions, StoreOptions, refuse_unknown
 from provider.seamless import SeamlessDataProvider
 from provider.storage_questdb import QuestDBStorage
 from runtime import (
-    BackfillConfig,
     ConfigError,
     Problem,
     Settings,
@@ -100,12 +100,20 @@ class EnhancedQuestDBProvider(SeamlessDataProvider):
     def from_settings(cls, settings: Settings, **options: Unpack[JudgeOptions]) -> Self:
         """Return a provider that asks for missing bars over Kafka, from settings in hand."""
         refuse_unknown(options, JudgeOptions)
-        config = BackfillConfig.of(settings.backfill)
+        said = settings.seamless_data_provider
+        config = replace(
+            said.backfill_config,
+            settle_s=settings.backfill.settle_s,
+            wait_timeout_s=settings.backfill.wait_timeout_s,
+        )
+        conformance = said.conformance or settings.conformance
         manners = Manners.of(
             options,
             config,
-            partial_ok=settings.conformance.partial_ok,
-            accept_warnings=settings.conformance.accept_warnings,
+            strategy=said.strategy,
+            sla=said.sla,
+            partial_ok=conformance.partial_ok,
+            accept_warnings=conformance.accept_warnings,
         )
         requests = BackfillRequests(settings, manners.clock)
         ground = Ground(
@@ -116,7 +124,14 @@ class EnhancedQuestDBProvider(SeamlessDataProvider):
             series=settings.nodes,
         )
         provider = cls.__new__(cls)
-        provider._assemble(assemble(ground, manners, options))  # noqa: SLF001  of this very class
+        parts = assemble(
+            ground,
+            manners,
+            options,
+            cache_ttl=said.cache_ttl,
+            enable_background_backfill=said.enable_background_backfill,
+        )
+        provider._assemble(parts)  # noqa: SLF001  of this very class
         return provider
 
 

@@ -10,7 +10,7 @@ from runtime.backoff import Backoff
 from runtime.clock import Clock, SystemClock
 from runtime.deadline import Deadline
 from runtime.errors import ConfigError, DeadlineExceededError, Problem
-from runtime.service import BackfillConfig, SLAPolicy, Violation
+from runtime.service import BackfillConfig, ProviderSettings, SLAPolicy, Violation
 from runtime.settings import (
     BackfillSettings,
     CalendarSettings,
@@ -39,6 +39,7 @@ __all__ = [
     "MaterializeSettings",
     "NodeSettings",
     "Problem",
+    "ProviderSettings",
     "RegistrySettings",
     "SLAPolicy",
     "Settings",

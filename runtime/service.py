@@ -1,13 +1,14 @@
 """What a provider may be told: how it has bars fetched, and how long and how well it answers."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from bars.protocols import DataAvailabilityStrategy
 from runtime import _kinds as k
 from runtime._section import Section, setting
 from runtime.errors import Problem
-from runtime.sections import BackfillSettings
+from runtime.sections import BackfillSettings, ConformanceSettings
 
 Violation: TypeAlias = Literal["fail_fast", "partial_fill", "hold"]
 
@@ -111,3 +112,26 @@ class SLAPolicy(Section):
             value = getattr(self, name)
             if total is not None and value is not None and value > total:
                 yield Problem(name, value, f"at most total_deadline_ms {total}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderSettings(Section):
+    """How a provider that is made from a configuration answers."""
+
+    strategy: str = setting(k.choice(*DataAvailabilityStrategy), "auto_backfill")
+    """What to do about missing bars."""
+
+    enable_background_backfill: bool = setting(k.flag(), default=True)
+    """Whether anything may be fetched behind a call."""
+
+    cache_ttl: float = setting(k.number(0, 31_536_000), 3_600.0)
+    """Seconds that cached bars are believed where no ledger can be asked."""
+
+    backfill_config: BackfillConfig = field(default_factory=BackfillConfig)
+    """How missing bars are fetched."""
+
+    sla: SLAPolicy | None = None
+    """The service level of every call that does not say otherwise."""
+
+    conformance: ConformanceSettings | None = None
+    """What an answer may hold; None: as the section `conformance` says."""

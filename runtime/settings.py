@@ -24,6 +24,7 @@ from runtime.sections import (
     SourceSettings,
     StoreSettings,
 )
+from runtime.service import ProviderSettings
 
 __all__ = [
     "BackfillSettings",
@@ -51,6 +52,7 @@ class Settings(Section):
     backfill: BackfillSettings = field(default_factory=BackfillSettings)
     materialize: MaterializeSettings = field(default_factory=MaterializeSettings)
     conformance: ConformanceSettings = field(default_factory=ConformanceSettings)
+    seamless_data_provider: ProviderSettings = field(default_factory=ProviderSettings)
 
     sources: Mapping[str, SourceSettings] = field(default_factory=dict)
     """By name; their order is the order of preference unless `ranks` says otherwise."""
@@ -95,7 +97,8 @@ class Settings(Section):
         """Return what a YAML file says, with the overrides of an environment.
 
         `SEAMLESS_<SECTION>_<KEY>` overrides a key of kafka, registry, store, backfill,
-        materialize or conformance, `SEAMLESS_STATE_DIR` the state folder. Relative paths in the
+        materialize or conformance, `SEAMLESS_DATA_PROVIDER_<KEY>` one of seamless_data_provider,
+        `SEAMLESS_STATE_DIR` the state folder. Relative paths in the
         file are relative to its folder.
 
         Raises:
