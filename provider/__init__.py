@@ -44,15 +44,18 @@ from provider.errors import (
     UnverifiedRowsError,
 )
 from provider.live import LiveReplay, PollingConfig, PollingFeed
+from provider.loader import QuestDBLoader
 from provider.metrics import ProviderMetrics
 from provider.options import CallOptions, DirectOptions, JudgeOptions, ProviderOptions, StoreOptions
 from provider.questdb import EnhancedQuestDBProvider
+from provider.recorder import QuestDBRecorder
 from provider.seamless import SeamlessDataProvider
 from provider.storage import NewRecord, Storage
 from provider.storage_memory import MemoryStorage
 from provider.storage_questdb import QuestDBStorage
 from provider.storage_sql import PostgresStorage, SQLiteStorage
 from provider.stream import EventKind, StreamEvent
+from provider.stream_input import StreamInput
 from runtime import (
     BackfillConfig,
     BackfillSettings,
@@ -110,6 +113,8 @@ __all__ = [
     "ProviderMetrics",
     "ProviderOptions",
     "QualityAwareBackfiller",
+    "QuestDBLoader",
+    "QuestDBRecorder",
     "QuestDBStorage",
     "Reason",
     "SLAPolicy",
@@ -126,6 +131,7 @@ __all__ = [
     "StoreOwnedError",
     "StoreUnavailableError",
     "StreamEvent",
+    "StreamInput",
     "TopicsError",
     "UnverifiedRowsError",
     "UsageAnalytics",

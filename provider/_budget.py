@@ -42,8 +42,13 @@ class Budget:
         self._started_s = clock.monotonic()
         total_ms = None if sla is None else sla.total_deadline_ms
         self.total_s = timeout_s if total_ms is None else total_ms / 1_000
+        self._late: DeadlineExceededError | None = None
         self.spent_s: dict[str, float] = {}
         """Time by phase, as far as it has been waited for."""
+
+    def over(self, error: DeadlineExceededError) -> bool:
+        """Return whether an error is this budget's own, not one that a source raised."""
+        return error is self._late
 
     def elapsed_s(self) -> float:
         """Return how long the call has taken."""
@@ -108,6 +113,10 @@ class Budget:
 
     def late(self, phase: str, waited_s: float = 0.0) -> DeadlineExceededError:
         """Return the error that says that a phase, or the call, took too long."""
+        self._late = self._error(phase, waited_s)
+        return self._late
+
+    def _error(self, phase: str, waited_s: float) -> DeadlineExceededError:
         if self._sla is None:
             return DeadlineExceededError(phase, self.total_s * 1_000, self.elapsed_s() * 1_000)
         elapsed_s, budget_s = self.spent_s.get(phase, 0.0) + waited_s, self.phase_s(phase)

@@ -21,6 +21,9 @@ class Call:
 
     ask: Ask
     limit: int
+    """First open time whose bar has not been over for as long as it has to settle."""
+
+    closed: int
     """First open time whose bar is not over."""
 
     strategy: DataAvailabilityStrategy

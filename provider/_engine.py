@@ -1,6 +1,6 @@
 """Answers one call: looks, has what is missing brought as the strategy says, reads, judges."""
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ from provider._verdict import check, gap_too_long, raise_first, unavailable
 from provider.errors import SeamlessSLAExceeded
 from provider.metrics import ProviderMetrics
 from runtime import BackfillConfig, Clock, DeadlineExceededError
+from store import StoreOwnedError
 
 _PARTIAL = DataAvailabilityStrategy.PARTIAL_FILL
 
@@ -114,10 +115,7 @@ class Engine:
         state.take(reading, look)
         sight = call.sight(state.covered, state.filled.listed)
         if sight.missing.size:
-            state.pieces += [
-                Piece(b.window, b.bars, "backfill", versioned=False)
-                for b in _usable(call, state.filled)
-            ]
+            state.pieces += _brought(call, state.filled)
             sight = call.sight(state.covered, state.filled.listed)
         if sight.missing.size and call.strategy is DataAvailabilityStrategy.SEAMLESS:
             pieces, late = await self.live.bars(call, sight)
@@ -173,6 +171,11 @@ class Engine:
             if self.background and call.on_violation != "fail_fast":
                 kept = True
                 state.job = self._job(call, boarding)
+        except Exception as e:
+            if not call.answers_partly or isinstance(e, StoreOwnedError):
+                raise
+            state.failures.append(Failure("backfill", e))
+            state.filled = Filled(reason=f"{type(e).__name__}: {e}")
         finally:
             if not kept:
                 boarding.leave()
@@ -285,6 +288,14 @@ class Engine:
 def _usable(call: Call, filled: Filled) -> tuple[Brought, ...]:
     """Return what was brought and may be answered though no source shows it."""
     return filled.brought if call.answers_partly or filled.unstored is None else ()
+
+
+def _brought(call: Call, filled: Filled) -> Iterator[Piece]:
+    """Yield what was brought and may be answered: of a shared fetch only what this call asked."""
+    for brought in _usable(call, filled):
+        window = brought.window.intersect(call.ask.window)
+        if window is not None:
+            yield Piece(window, brought.bars.inside(window), "backfill", versioned=False)
 
 
 def _lanes(look: Look, window: Window) -> dict[str, tuple[Window, ...]]:

@@ -16,11 +16,10 @@ from bars.window import Window
 from provider._ask import Ask
 from provider._filled import Brought, Filled, Progress
 from provider._retry import Asking
-from provider.errors import UnverifiedRowsError
 from provider.storage import NewRecord, Storage
 from runtime.log import logger
 from sources import bars_of
-from store import StoreError, StoreOwnedError
+from store import StoreOwnedError
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -80,15 +79,8 @@ class DirectFiller:
 
     async def fill(self, ask: Ask, gaps: tuple[Window, ...], progress: Progress) -> Filled:
         """Return once every gap is in the ledger or has finally failed."""
-        unstored = await self._prepared(ask)
-        windows: tuple[Window, ...] = ()
-        if unstored is None:
-            # Another call, or another process, may have brought them since the caller looked.
-            view = await self._storage.ledger(ask.series, Window(gaps[0].start, gaps[-1].end))
-            held = view.covered()
-            windows = tuple(cut(ask, gaps, held, self._config.asking.config.window_bars))
-        else:
-            windows = self.pieces(ask, gaps)
+        held, unstored = await self._prepared(ask, Window(gaps[0].start, gaps[-1].end))
+        windows = tuple(cut(ask, gaps, held, self._config.asking.config.window_bars))
         gauge = Gauge(len(windows), progress)
         parts = [Filled(request_id=ask.request_id, unstored=unstored)]
         for i in range(0, len(windows), BATCH_WINDOWS):
@@ -138,15 +130,18 @@ class DirectFiller:
         brought = tuple(Brought(r.window, r.bars) for r in records) if keep else ()
         return Filled(failures=tuple(failures), reason=reason, brought=brought, unstored=unstored)
 
-    async def _prepared(self, ask: Ask) -> Exception | None:
-        """Return why nothing can be stored, if that may be so."""
+    async def _prepared(
+        self, ask: Ask, hull: Window
+    ) -> tuple[tuple[Window, ...], Exception | None]:
+        """Return what is covered by now, and why nothing can be stored, if that may be so."""
         try:
             await self._storage.prepare(ask.series)
+            # Another call, or another process, may have brought them since the caller looked.
+            return (await self._storage.ledger(ask.series, hull)).covered(), None
         except StoreOwnedError:
             raise
-        except StoreError as e:
-            return self._told(e)
-        return None
+        except Exception as e:  # noqa: BLE001  a storage may be anybody's code
+            return (), self._told(e)
 
     async def _standing(
         self, series: Series, hull: Window, *, store: bool
@@ -156,7 +151,7 @@ class DirectFiller:
             try:
                 stored = await self._storage.newest(series, hull)
                 return stored, await self._next_known(series, stored), None
-            except StoreError as e:
+            except Exception as e:  # noqa: BLE001  as above
                 return Versions.empty(), 1, self._told(e)
         return Versions.empty(), 1, None
 
@@ -165,7 +160,7 @@ class DirectFiller:
             await self._storage.add(records)
         except StoreOwnedError:
             raise
-        except (StoreError, UnverifiedRowsError) as e:
+        except Exception as e:  # noqa: BLE001  as above
             return self._told(e)
         return None
 

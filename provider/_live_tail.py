@@ -1,5 +1,6 @@
 """The newest bars of a window from a live feed, as far as the time for it lasts."""
 
+import math
 from contextlib import aclosing
 from typing import Any
 
@@ -55,7 +56,8 @@ class LiveTail:
         try:
             await call.budget.run(LIVE, collect(), at_most_s=WAIT_S)
         except DeadlineExceededError as e:
-            return pieces, e if call.budget.left_s(LIVE) <= 0 else None
+            patience = math.isinf(call.budget.phase_s(LIVE)) and call.budget.left_s(LIVE) > 0
+            return pieces, None if patience else e
         except Exception as e:  # noqa: BLE001  a feed is anybody's code
             log.warning("source_passed_over", source="live", error=f"{type(e).__name__}: {e}")
         return pieces, None

@@ -167,7 +167,7 @@ def direct_parts(
     """Return the parts of a provider that stores by itself what somebody brings."""
     source = check_source(options.get("source_name", "fetcher"), "source_name")
     manners = Manners.of(options, backfill_config(options))
-    _check_bringer(bringer)
+    check_fetcher(bringer)
     metrics = options.get("metrics") or ProviderMetrics(options.get("nodes", {}))
     asking = Asking(
         config=manners.config,
@@ -266,10 +266,15 @@ def _feed(feed: object) -> LiveDataFeed | None:
     return feed
 
 
-def _check_bringer(bringer: object) -> None:
+def check_fetcher(bringer: object, option: str = "fetcher") -> None:
+    """Go on if somebody can be asked for bars, or nobody is to be.
+
+    Raises:
+        ConfigError: It is something else.
+    """
     if bringer is not None and not isinstance(bringer, AutoBackfiller | DataFetcher):
         allowed = "an object with `async def fetch(start, end, *, node_id, interval)`"
-        raise ConfigError([Problem("fetcher", bringer, allowed)])
+        raise ConfigError([Problem(option, bringer, allowed)])
 
 
 def _asking(bringer: AutoBackfiller | DataFetcher) -> Fetch:

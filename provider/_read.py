@@ -1,7 +1,7 @@
 """Reads a window from several sources: each is asked only for what the ones above lack."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -89,9 +89,13 @@ class SourceReader:
         while look.asked < len(self.levels) and not call.enough(look.covered):
             level = self.levels[look.asked]
             try:
-                look.held.append(await call.budget.run(STORAGE, level.look(call.ask)))
+                held = await call.budget.run(STORAGE, level.look(call.ask))
+                if not level.versioned:  # nothing proves that a bar that is not over is final
+                    over = intersect(held.windows, (Window(0, max(1, call.closed)),))
+                    held = replace(held, windows=over)
+                look.held.append(held)
             except DeadlineExceededError as e:
-                if call.budget.left_s(STORAGE) <= 0:
+                if call.budget.over(e):
                     look.late = e
                     break
                 look.failures.append(self._passed_over(level, e))  # the source's own deadline
@@ -131,7 +135,7 @@ class SourceReader:
             if wanted and not held.down:
                 await self._from_level(call, held, wanted, reading)
         except DeadlineExceededError as e:
-            if call.budget.left_s(STORAGE) <= 0:
+            if call.budget.over(e):
                 reading.late = e
                 return True
             reading.failures.append(self._passed_over(held.level, e))  # the source's own deadline
@@ -152,9 +156,7 @@ class SourceReader:
                 break
             hull = Window(wanted[0].start, wanted[-1].end)
             try:
-                entries = await budget.run(
-                    STORAGE, _awaited(cache.find(ask.series, hull, level.tag))
-                )
+                entries = await budget.run(STORAGE, _find(cache, ask, hull, level.tag))
             except DeadlineExceededError:
                 raise
             except Exception as e:  # noqa: BLE001  a cache that fails is no cache
@@ -248,8 +250,8 @@ class SourceReader:
         return Failure(name, error)
 
 
-async def _awaited(work: Awaitable[T]) -> T:
-    return await work
+async def _find(cache: BarCache, ask: Ask, hull: Window, tag: str) -> Sequence[CacheEntry]:
+    return await cache.find(ask.series, hull, tag)  # begun only when it is waited for
 
 
 def _name_of(cache: BarCache) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from bars.errors import SeamlessError
 from provider._call import Call, last_covered_close, share
+from provider._levels import STORAGE_NAME
 from provider._read import Failure
 from provider._sight import Sight, inclusive, runs
 from provider._state import State
@@ -40,7 +41,7 @@ def check(call: Call, state: State, sight: Sight, now: int) -> None:
         raise late
     raise_first(state.failures)
     if state.filled.unstored is not None:
-        raise state.filled.unstored
+        raise_first([Failure(STORAGE_NAME, state.filled.unstored)])
     if state.filled.failures or state.filled.reason:
         request_id = state.filled.request_id or call.ask.request_id
         failures, reason = state.filled.failures, state.filled.reason

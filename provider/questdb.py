@@ -7,10 +7,11 @@ from typing import Self, Unpack
 
 from bars.protocols import DataFetcher
 from bars.series import ROLL, backfill_lane
-from provider._parts import Ground, Manners, assemble, direct_parts
+from provider._parts import Ground, Manners, assemble, backfill_config, check_fetcher, direct_parts
 from provider._request_fill import RequestFiller
 from provider._slots import Slots
 from provider.backfills import BackfillRequests
+from provider.live import PollingConfig, PollingFeed
 from provider.options import JudgeOptions, StoreOptions, refuse_unknown
 from provider.seamless import SeamlessDataProvider
 from provider.storage_questdb import QuestDBStorage
@@ -23,7 +24,7 @@ from runtime import (
 )
 from store import Store
 
-_NO_LIVE = "None: there is no road for live bars yet"
+_NO_LIVE = "None: there is no road for live bars over Kafka yet"
 _NO_FETCHER = "None: with Kafka the fetch worker asks the sources of the configuration"
 
 
@@ -48,7 +49,8 @@ class EnhancedQuestDBProvider(SeamlessDataProvider):
         Args:
             dsn: Such as `questdb://127.0.0.1:9000?pg_port=8812`.
             fetcher: Brings what is missing; None: nobody does.
-            live_fetcher: Not to be had yet.
+            live_fetcher: Polled for bars as they close; its bars are in no store until a
+                backfill brings them. None: there is no live feed.
             **options: See `StoreOptions`.
 
         Raises:
@@ -56,7 +58,12 @@ class EnhancedQuestDBProvider(SeamlessDataProvider):
             InvalidValueError: The dsn is not one.
         """
         refuse_unknown(options, StoreOptions)
-        _refuse(live_fetcher=(live_fetcher, _NO_LIVE))
+        if live_fetcher is not None and "live_feed" not in options:
+            check_fetcher(live_fetcher, "live_fetcher")
+            settle_s = backfill_config(options).settle_s
+            options["live_feed"] = PollingFeed(
+                live_fetcher, PollingConfig(settle_s=settle_s), clock=options.get("clock")
+            )
         lane = backfill_lane(options.get("source_name", "fetcher"))
         store = Store(
             StoreSettings(

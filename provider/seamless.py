@@ -31,6 +31,7 @@ from provider._state import State
 from provider._streaming import StreamTerms, check_mode, polled, stream
 from provider._sync import LoopThread
 from provider._twins import SyncTwins
+from provider.binding import Bound
 from provider.errors import BackfillFailedError, ClosedError, DataUnavailableError
 from provider.options import CallOptions, ProviderOptions, check_sla, check_strategy, refuse_unknown
 from provider.stream import StreamEvent, StreamMode
@@ -40,7 +41,7 @@ from runtime.log import request
 SEAMLESS = DataAvailabilityStrategy.SEAMLESS
 
 
-class SeamlessDataProvider(SyncTwins):
+class SeamlessDataProvider(SyncTwins, Bound):
     """Bars of any series, from what is stored and whoever brings the rest.
 
     Calls share no state and may run at the same time, in any event loop.
@@ -313,6 +314,7 @@ class SeamlessDataProvider(SyncTwins):
         made = Call(
             ask=ask,
             limit=horizon(ask.grid, now, manners.config.settle_s),
+            closed=horizon(ask.grid, now),
             strategy=check_strategy(said.get("strategy", manners.strategy)),
             pipeline=replace(manners.pipeline, partial_ok=partial_ok),
             accepted=manners.accepted,

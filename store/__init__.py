@@ -19,6 +19,7 @@ from store.errors import (
     TableMismatchError,
     UnstorableRowError,
 )
+from store.events import Event, EventLog
 from store.ledger import Ledger
 from store.meta import Meta, Owner, Writers
 from store.postgres import PostgresStore
@@ -34,6 +35,8 @@ __all__ = [
     "BarReader",
     "BarWriter",
     "Dsn",
+    "Event",
+    "EventLog",
     "Ledger",
     "LedgerEntry",
     "LedgerState",

@@ -60,11 +60,8 @@ def test_an_unknown_option_is_refused_with_those_that_are_known() -> None:
     assert "strategy" in refused.value.allowed
 
 
-def test_live_fetchers_are_refused_until_there_is_a_road_for_them(tmp_path: Path) -> None:
+def test_over_kafka_fetchers_are_refused_until_there_is_a_road_for_them(tmp_path: Path) -> None:
     fetcher = Upstream(sessions())
-    with pytest.raises(ConfigError) as direct:
-        EnhancedQuestDBProvider(DSN, live_fetcher=fetcher)
-    assert direct.value.key == "live_fetcher"
     with pytest.raises(ConfigError) as both:
         EnhancedQuestDBProvider.from_config(
             tmp_path / "seamless.yaml", fetcher=fetcher, live_fetcher=fetcher
