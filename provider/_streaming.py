@@ -1,7 +1,7 @@
 """Drives a stream without Kafka: stored history, then a live feed, nothing lost between."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -150,23 +150,21 @@ async def _closed(terms: StreamTerms, splice: Splice, bars: BarFrame) -> AsyncIt
         yield event
 
 
-def _in_order(splice: Splice, bars: BarFrame, *, ends: bool = True) -> list[StreamEvent]:
-    """Return the events of stored bars, with the gaps between them.
+def _in_order(splice: Splice, bars: BarFrame, *, ends: bool = True) -> Iterator[StreamEvent]:
+    """Yield the events of stored bars, with the gaps between them.
 
     Args:
         splice: What has been told.
         bars: Ascending.
         ends: Whether gaps may be told; else what lies behind the first is left for later.
     """
-    events: list[StreamEvent] = []
     for row, ts in enumerate(bars.ts.tolist()):
         gap = splice.between(ts)
         if gap is not None and not ends:
             break
         if gap is not None:
-            events.append(splice.give_up(gap))
-        events += splice.take(bars.take(slice(row, row + 1)))
-    return events
+            yield splice.give_up(gap)
+        yield from splice.take(bars.take(slice(row, row + 1)))
 
 
 async def _read(terms: StreamTerms, window: Window) -> BarFrame:

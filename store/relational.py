@@ -202,12 +202,16 @@ class RelationalStore(ABC):
     def _found(self, series: Series, window: Window) -> list[tuple[str, int, BarFrame]]:
         """Return lane, known and bars of each record with bars in the window, by first bar."""
         condition, values = self._about(series, window, "last_s >= {m} AND first_s < {m}")
-        rows = self._rows(
+        sql = (
             f"SELECT lane, known, data FROM {self._prefix}bars "  # noqa: S608
-            f"WHERE {condition} ORDER BY first_s, last_s",
-            values,
+            f"WHERE {condition} ORDER BY first_s, last_s"
         )
-        return [(lane, known, decode(data).inside(window)) for lane, known, data in rows]
+        with self._use() as connection:
+            # Row by row: the bytes of one record are let go of before the next is read.
+            return [
+                (lane, known, decode(data).inside(window))
+                for lane, known, data in connection.execute(sql, values)
+            ]
 
     def _about(
         self, series: Series, window: Window | None, inside: str
