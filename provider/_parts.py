@@ -53,6 +53,7 @@ from runtime import (
     SLAPolicy,
     SystemClock,
 )
+from sources import SourceError
 
 CACHE_TTL_S = 3_600.0
 
@@ -211,7 +212,7 @@ def _filler(
     if isinstance(storage, Storage):
         if bringer is None:
             return None
-        direct = DirectFiller(storage, _asking(bringer), config)
+        direct = DirectFiller(storage, _asking(bringer, config.source), config)
         if leases is None:
             return direct
         terms = LeaseTerms(
@@ -277,12 +278,17 @@ def check_fetcher(bringer: object, option: str = "fetcher") -> None:
         raise ConfigError([Problem(option, bringer, allowed)])
 
 
-def _asking(bringer: AutoBackfiller | DataFetcher) -> Fetch:
+def _asking(bringer: AutoBackfiller | DataFetcher, source: str) -> Fetch:
     if isinstance(bringer, DataFetcherAutoBackfiller):
         bringer = bringer.fetcher  # the provider itself cuts windows and asks again
-    ask = bringer.backfill if isinstance(bringer, AutoBackfiller) else bringer.fetch
+    asked = bringer
 
     async def fetch(series: Series, window: Window) -> pd.DataFrame:
-        return await ask(window.start, window.end, node_id=series.node, interval=series.interval)
+        about: Any = {"node_id": series.node, "interval": series.interval}
+        if not isinstance(asked, AutoBackfiller):
+            return await asked.fetch(window.start, window.end, **about)
+        if not await asked.can_backfill(window.start, window.end, **about):
+            raise SourceError(source, f"cannot backfill {window} now")
+        return await asked.backfill(window.start, window.end, **about)
 
     return fetch

@@ -1,10 +1,15 @@
 """The provider's behaviour on bars in the real QuestDB, without Kafka."""
 
+import asyncio
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from bars.series import Series
 from bars.window import Window
 from provider import (
     EnhancedQuestDBProvider,
@@ -20,8 +25,21 @@ from provider import (
 from runtime import Settings
 from store import Store, UnstorableRowError
 from tests.provider_behaviour import BehaviourSuite, World
-from tests.provider_help import DAY, END, NODE, SERIES, START, STOCK, Upstream, clock_at, same
+from tests.provider_help import (
+    DAY,
+    END,
+    NODE,
+    SERIES,
+    START,
+    STOCK,
+    Upstream,
+    bars_at,
+    clock_at,
+    same,
+)
 from tests.provider_suite import LANE, Made, ProviderSuite, sessions
+from tests.servers.agents import write_config
+from tests.servers.clerk import store_bars
 from tests.storage_suite import StorageSuite
 
 pytestmark = pytest.mark.servers
@@ -146,3 +164,30 @@ async def test_payloads_come_back_and_the_newest_counts(settings: Settings) -> N
     with pytest.raises(UnstorableRowError, match="payload"):
         await recorder.persist(NODE, DAY, START, "x" * (1 << 20))
     await recorder.close()
+
+
+async def test_the_steps_from_the_loader_can_be_taken_one_after_another(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """The first two as anybody would run them; the third reads what a fleet has stored."""
+    example = Path(__file__).resolve().parents[2] / "examples" / "migrate_loader.py"  # noqa: ASYNC240
+    node = "ohlcv:demo:Y:1m"
+    config = write_config(
+        tmp_path / "seamless.yaml",
+        settings,
+        sources={"mine": {"kind": "csv", "path": "nowhere"}},
+        nodes={node: {"interval": "1m", "sources": ["mine"], "calendar": "24/7"}},
+    )
+    start = 1_600_000_020
+    window = Window(start, start + 100 * 60)
+    bars = bars_at(np.arange(window.start, window.end, 60, dtype=np.int64))
+    await asyncio.to_thread(store_bars, settings, Series(node, 60), bars, window)
+    done = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(example), settings.store.dsn, str(config)),
+        f"{settings.store.table_prefix}mine_",
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await done.communicate()
+    assert done.returncode == 0, err.decode()
+    assert out.decode().splitlines() == [f"step {k}: 100 bars" for k in (1, 2, 3)]

@@ -63,6 +63,14 @@ def test_the_strategy_of_the_readme_is_the_one_in_the_examples() -> None:
     assert textwrap.indent(block, " " * 4) in source
 
 
+def test_the_snippets_of_the_provider_stand_in_its_examples() -> None:
+    source = "".join(file.read_text("utf-8") for file in EXAMPLES)
+    found = blocks(ROOT / "docs" / "provider.md", "python")
+    assert found
+    for block in found:
+        assert textwrap.indent(block, " " * 4) in source
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_leads_somewhere(page: Path) -> None:
     text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
