@@ -43,6 +43,7 @@ from provider.errors import (
     SeamlessSLAExceeded,
     UnverifiedRowsError,
 )
+from provider.history_source import HistoryProviderDataSource
 from provider.live import LiveReplay, PollingConfig, PollingFeed
 from provider.loader import QuestDBLoader
 from provider.metrics import ProviderMetrics
@@ -97,6 +98,7 @@ __all__ = [
     "EventKind",
     "EventRecorder",
     "HistoryProvider",
+    "HistoryProviderDataSource",
     "InvalidValueError",
     "JudgeOptions",
     "LiveDataFeed",

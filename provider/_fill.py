@@ -72,6 +72,7 @@ class DirectFiller:
         self._fetch = fetch
         self._config = config
         self._lane = backfill_lane(config.source)
+        self._known = 0
 
     def pieces(self, ask: Ask, gaps: tuple[Window, ...]) -> tuple[Window, ...]:
         """Return the windows that the gaps would be fetched in."""
@@ -172,7 +173,9 @@ class DirectFiller:
         """Return a `known` above every one of the series: clocks step back, versions never do."""
         own = stored.known[stored.lane == self._lane]
         last = max(await self._storage.highest_known(series), int(own.max()) if own.size else 0)
-        return max(self._config.asking.clock.wall_us(), last + 1)
+        # Two fetches at a time must not share one: (ts, lane, known) names a version.
+        self._known = max(self._config.asking.clock.wall_us(), last + 1, self._known + 1)
+        return self._known
 
     def _judge(
         self, ask: Ask, window: Window, bars: BarFrame, stored: Versions

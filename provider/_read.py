@@ -74,7 +74,7 @@ class SourceReader:
     def __init__(
         self, levels: Sequence[Level], clock: Clock, cache_ttl_s: float, metrics: ProviderMetrics
     ) -> None:
-        self.levels = tuple(sorted(levels, key=lambda level: level.priority))
+        self.levels = tuple(sorted(levels, key=lambda each: (each.priority, not each.versioned)))
         self._clock = clock
         self._ttl_us = int(cache_ttl_s * 1_000_000)
         self._metrics = metrics

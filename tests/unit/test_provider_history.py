@@ -13,10 +13,12 @@ from provider import (
     EnhancedQuestDBProvider,
     EventRecorder,
     HistoryProvider,
+    HistoryProviderDataSource,
     InvalidValueError,
     MemoryStorage,
     QuestDBLoader,
     QuestDBRecorder,
+    SeamlessDataProvider,
     StreamInput,
 )
 from provider.history_coverage import WarmupWindow, compute_missing_ranges
@@ -95,6 +97,20 @@ async def test_a_loader_reads_what_is_there_and_fetches_only_when_told() -> None
     assert len(compute_missing_ranges([], window)) == 1
     await loader.fill_missing(window.start, window.end, **ASK)
     assert same(await loader.fetch(START, END, **ASK), sessions())
+
+
+async def test_a_bare_history_provider_may_be_the_storage_and_fills_itself() -> None:
+    upstream, never = Upstream(sessions()), Upstream(sessions())
+    loader = made(upstream)
+    storage = HistoryProviderDataSource(loader)
+    async with SeamlessDataProvider(
+        storage_source=storage, backfiller=never, nodes={SERIES: STOCK}, clock=clock_at()
+    ) as provider:
+        assert same(await provider.fetch(START, END, **ASK), sessions())
+    assert never.calls == []
+    assert await storage.is_available(START + DAY, END - DAY, **ASK)
+    assert not await storage.is_available(START, END + DAY, **ASK)
+    assert same(await loader.fetch(START, END, **ASK, strategy="fail_fast"), sessions())
 
 
 def test_a_live_fetcher_is_polled() -> None:
