@@ -8,9 +8,8 @@ import pandas as pd
 
 from bars.calendars import AlwaysOpen
 from bars.conformance import ConformancePipelineError, Context
-from bars.frame import inside_any
 from bars.protocols import DataAvailabilityStrategy
-from bars.window import Window, covered, merge
+from bars.window import Window, merge
 from provider._answer import ATTRS_KEY, Told, metadata
 from provider._budget import BACKFILL, STORAGE, TOTAL
 from provider._call import Call, last_covered_close, share
@@ -23,7 +22,7 @@ from provider._live_tail import LiveTail
 from provider._read import Failure, Look, SourceReader
 from provider._sight import Sight, absences, runs
 from provider._state import State
-from provider._verdict import check, gap_too_long, raise_first, unavailable
+from provider._verdict import check, gap_too_long, passed_over, raise_first, unavailable
 from provider.errors import SeamlessSLAExceeded
 from provider.metrics import ProviderMetrics
 from runtime import BackfillConfig, Clock, DeadlineExceededError
@@ -68,7 +67,7 @@ class Engine:
             look = await self.look(call)
             if call.sight(look.covered).missing.size:
                 await self._act(call, state, look)
-                look = await self.look(call)
+                look = await self.look(call, again=True)
             also = (b.window for b in _usable(call, state.filled))
             sight = call.sight(merge((*look.covered, *also)), state.filled.listed)
             state.failures += look.failures
@@ -96,13 +95,13 @@ class Engine:
             raise_first(failures)
         return merge(window for windows in found for window in windows)
 
-    async def look(self, call: Call) -> Look:
-        """Ask the sources what they have."""
-        return await self.reader.look(call)
+    async def look(self, call: Call, *, again: bool = False) -> Look:
+        """Ask the sources what they have.
 
-    def gaps(self, call: Call, look: Look) -> tuple[Window, ...]:
-        """Return windows round the session bars that no source has."""
-        return runs(call.sight(look.covered))
+        After a fetch it is asked `again`, and patiently: what was brought must not be lost for a
+        store that restarts just now.
+        """
+        return await self.reader.look(call, patient=again and not call.answers_partly)
 
     async def _gather(self, call: Call, state: State) -> Sight:
         """Collect pieces from everywhere that the strategy allows; return what is seen then."""
@@ -110,7 +109,7 @@ class Engine:
         if call.sight(look.covered).missing.size:
             asked = await self._act(call, state, look)
             if asked:
-                look = await self.look(call)
+                look = await self.look(call, again=True)
         reading = await self.reader.read(call, look)
         state.take(reading, look)
         sight = call.sight(state.covered, state.filled.listed)
@@ -156,8 +155,8 @@ class Engine:
             return
         if look.late is not None:
             raise look.late
-        raise_first(look.failures)
-        raise unavailable(sight, reason)
+        raise_first(f for f in look.failures if f.source == STORAGE_NAME)
+        raise unavailable(sight, reason + passed_over(look.failures))
 
     async def _in_front(self, call: Call, state: State, sight: Sight) -> None:
         """Wait for a fetch; what is not there in time goes on behind the call if it may."""
@@ -218,9 +217,9 @@ class Engine:
         check(call, state, sight, self.clock.wall_us() // 1_000_000)
 
     def _judged(self, call: Call, state: State, sight: Sight) -> pd.DataFrame:
-        bars = join(state.pieces)
-        if not covered(call.ask.window, sight.covered):
-            bars = bars.take(inside_any(bars.ts, sight.covered))  # rows alone prove nothing
+        bars = join(
+            state.pieces
+        )  # each holds only bars of what it covers: rows alone prove nothing
         report = call.pipeline.run(bars, self._context(call, sight))
         failed = tuple(Window(f.start, f.end) for f in state.filled.failures)
         told = Told(

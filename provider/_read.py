@@ -79,7 +79,7 @@ class SourceReader:
         self._ttl_us = int(cache_ttl_s * 1_000_000)
         self._metrics = metrics
 
-    async def look(self, call: Call, look: Look | None = None) -> Look:
+    async def look(self, call: Call, look: Look | None = None, *, patient: bool = False) -> Look:
         """Ask the sources one after another what they have, until that is enough.
 
         A source that fails is passed over; with a storage its caches stay, as long as they are
@@ -89,7 +89,8 @@ class SourceReader:
         while look.asked < len(self.levels) and not call.enough(look.covered):
             level = self.levels[look.asked]
             try:
-                held = await call.budget.run(STORAGE, level.look(call.ask))
+                work = partial(level.look, call.ask)
+                held = await self._asked(work, call.budget, patient=patient and level.versioned)
                 if not level.versioned:  # nothing proves that a bar that is not over is final
                     over = intersect(held.windows, (Window(0, max(1, call.closed)),))
                     held = replace(held, windows=over)

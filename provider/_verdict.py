@@ -30,6 +30,8 @@ def check(call: Call, state: State, sight: Sight, now: int) -> None:
     late = state.late
     if isinstance(late, SeamlessSLAExceeded):
         violations.insert(0, late)
+    elif late is not None and call.answers_partly:
+        state.failures.append(Failure(late.phase, late))  # no service level, but told all the same
     state.violations = violations
     if violations and call.on_violation == "fail_fast":
         raise violations[0]
@@ -39,7 +41,7 @@ def check(call: Call, state: State, sight: Sight, now: int) -> None:
         raise _overdue(call, sight) from late
     if late is not None:
         raise late
-    raise_first(state.failures)
+    raise_first(f for f in state.failures if f.source == STORAGE_NAME)
     if state.filled.unstored is not None:
         raise_first([Failure(STORAGE_NAME, state.filled.unstored)])
     if state.filled.failures or state.filled.reason:
@@ -47,7 +49,7 @@ def check(call: Call, state: State, sight: Sight, now: int) -> None:
         failures, reason = state.filled.failures, state.filled.reason
         raise BackfillFailedError(request_id, call.ask.series, failures, reason)
     reason = f"request {call.ask.request_id} is done and no source covers them"
-    raise unavailable(sight, reason, call.ask.request_id)
+    raise unavailable(sight, reason + passed_over(state.failures), call.ask.request_id)
 
 
 def unavailable(sight: Sight, reason: str, request_id: str | None = None) -> DataUnavailableError:
@@ -55,6 +57,12 @@ def unavailable(sight: Sight, reason: str, request_id: str | None = None) -> Dat
     ask = sight.ask
     missing = inclusive(runs(sight), ask.series.interval)
     return DataUnavailableError(ask.series, missing, int(sight.missing.size), reason, request_id)
+
+
+def passed_over(failures: Iterable[Failure]) -> str:
+    """Return what is said of sources that failed, to be put behind a reason; empty for none."""
+    told = [f"{f.source}: {type(f.error).__name__}: {f.error}" for f in failures]
+    return f"; passed over: {'; '.join(told)}" if told else ""
 
 
 def raise_first(failures: Iterable[Failure]) -> None:

@@ -80,11 +80,21 @@ class CacheEntry:
         bars = self.bars.take(slice(int(first), int(end)))
         return CacheEntry(self.series, window, bars, self.ranks, rows, self.expires_us)
 
-    def joined(self, later: "CacheEntry") -> "CacheEntry":
-        """Return this and the one that begins where this ends, as one."""
+    def joined(self, later: "CacheEntry") -> "CacheEntry | None":
+        """Return this and the one that begins where this ends, as one.
+
+        None where they were read under different ledgers: the rows of one would vouch for the
+        bars of the other.
+        """
+        if (self.ledger is None) != (later.ledger is None):
+            return None
         rows = None
         if self.ledger is not None and later.ledger is not None:
             rows = self.ledger.joined(later.ledger)
+            for part in (self, later):
+                own = self.ledger if part is self else later.ledger
+                if rows.state(part.window) != own.state(part.window):
+                    return None
         ends = [e for e in (self.expires_us, later.expires_us) if e is not None]
         return CacheEntry(
             self.series,
@@ -241,15 +251,16 @@ class MemoryCache(CachedBars):
     def _with_neighbours(self, entry: CacheEntry) -> CacheEntry:
         """Return the entry joined with those that touch it, as far as they are small."""
         for old in list(self._by_key.get((entry.series, entry.ranks), ())):
-            same_kind = (old.ledger is None) == (entry.ledger is None)
-            if not same_kind or len(old.bars) + len(entry.bars) > JOIN_BARS_MAX:
+            if len(old.bars) + len(entry.bars) > JOIN_BARS_MAX:
                 continue
+            joined = None
             if old.window.end == entry.window.start:
-                self._forget(old)
-                entry = old.joined(entry)
+                joined = old.joined(entry)
             elif entry.window.end == old.window.start:
+                joined = entry.joined(old)
+            if joined is not None:
                 self._forget(old)
-                entry = entry.joined(old)
+                entry = joined
         return entry
 
     def _add(self, entry: CacheEntry) -> None:

@@ -11,19 +11,23 @@ from hypothesis import strategies as st
 
 from bars.frame import BarFrame
 from bars.series import Series
+from bars.window import Window
 from provider import (
     AdaptiveCacheSource,
     AdaptiveLimits,
     BarCache,
     DataSource,
     MemoryCache,
+    MemoryStorage,
+    NewRecord,
     ObservedUsage,
     SQLiteCache,
 )
 from provider._ledger import LedgerView
 from provider.cache import ENTRY_BYTES, JOIN_BARS_MAX, ROW_BYTES, CacheEntry, ranks_hash
 from runtime.testing import ManualClock
-from tests.provider_help import DAY, NODE, SERIES, START, clock_at
+from tests.provider_help import DAY, NODE, SERIES, START, bars_at, clock_at, same
+from tests.provider_suite import LANE, Made, sessions
 from tests.storage_suite import days, flat
 
 TAG = ranks_hash({"bf:daily": 1})
@@ -260,3 +264,43 @@ def test_limits_that_do_not_fit_are_refused() -> None:
         MemoryCache(-1)
     with pytest.raises(ValueError, match="path of a file"):
         SQLiteCache("")
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_whatever_is_repaired_and_asked_caches_show_what_the_storage_has(
+    tmp_path: Path, seed: int
+) -> None:
+    """Records of any window, read in any pieces; the seed in the name replays it."""
+    random = np.random.default_rng(seed)
+    clock = clock_at()
+    storage = MemoryStorage({LANE: 1, "roll": 0}, clock)
+    caches = [MemoryCache(clock=clock), SQLiteCache(tmp_path / "cache.db", clock=clock)]
+    provider = Made(storage, None, cache_source=caches, clock=clock, strategy="partial_fill")
+
+    def drawn() -> Window:
+        first = 5 * int(random.integers(0, 8))  # so that windows often touch
+        return days(first, first + 5 * int(random.integers(1, 4)))
+
+    for step in range(60):
+        if random.random() < 0.3:
+            window = drawn()
+            bars = bars_at(sessions().inside(window).ts, seed=step % 19)
+            lane = str(random.choice([LANE, "roll"]))
+            await storage.add([NewRecord(SERIES, lane, window, 1 + step, bars)])
+        asked = drawn()
+        frame = await provider.fetch(asked.start, asked.end, node_id=NODE, interval=DAY)
+        assert same(frame, await storage.winners(SERIES, asked)), (seed, step)
+    await provider.close()
+
+
+async def test_what_was_read_under_different_ledgers_is_not_joined() -> None:
+    """Joined, the rows of one would vouch for the older bars of the other."""
+    cache = MemoryCache()
+    await cache.keep(CacheEntry(SERIES, days(0, 10), flat(0, 10, 1.0), TAG, view((0, 10, 1))))
+    wide = view((0, 20, 2))
+    await cache.keep(CacheEntry(SERIES, days(10, 20), flat(10, 20, 2.0), TAG, wide))
+    now = view((0, 10, 1), (0, 20, 2))
+    found = await cache.find(SERIES, days(0, 20), TAG)
+    assert [e.window for e in found] == [days(0, 10), days(10, 20)]
+    assert not found[0].current(now, days(0, 10), 0)
+    assert found[1].current(now, days(10, 20), 0)

@@ -216,6 +216,38 @@ async def test_a_window_whose_holder_died_is_fetched_by_the_next(tmp_path: Path)
     await alive.close()
 
 
+async def test_a_job_tells_how_far_it_is_and_never_goes_back() -> None:
+    class Halting(Upstream):
+        async def fetch(self, *args: int, **more: Any) -> Any:
+            if len(self.calls) >= 4:
+                self.gate.clear()
+            return await super().fetch(*args, **more)
+
+    upstream = Halting(sessions())
+    config = BackfillConfig(window_bars=7, max_concurrent_requests=1)
+    provider = Made(
+        MemoryStorage({LANE: 1}), upstream, strategy="partial_fill", backfill_config=config
+    )
+    await provider.fetch(START, END, **ASK)
+    (job,) = provider.jobs()
+    told = []
+    for _ in range(50):
+        told.append(job.progress)
+        await asyncio.sleep(0)
+    windows = len((await provider.explain(START, END, **ASK))["windows"])
+    assert told == sorted(told)
+    assert told[-1] == pytest.approx(4 / windows)
+    assert (job.node_id, job.interval) == (NODE, DAY)
+    for _ in range(windows):
+        upstream.gate.set()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    upstream.calls.clear()
+    upstream.gate.set()
+    await job.wait()
+    assert job.progress == 1.0
+
+
 async def test_leases_need_a_ledger(leases: LocalCoordinator) -> None:
     from provider import SeamlessDataProvider  # noqa: PLC0415
 

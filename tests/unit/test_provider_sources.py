@@ -1,5 +1,6 @@
 """Sources together: each asked for what the one above lacks, a failing one passed over and told."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -122,6 +123,32 @@ async def test_where_nobody_else_has_them_the_failure_is_the_error() -> None:
     with pytest.raises(SourceError, match="ValueError: odd") as failed:
         await provider.fetch(START, END, **ASK)
     assert failed.value.source == "storage"
+
+
+async def test_a_spare_source_that_fails_does_not_hide_that_bars_are_missing() -> None:
+    bad = Plain(sessions(), [days(0, 60)], DataSourcePriority.LIVE)
+    bad.blind = ValueError("odd")
+    provider = Made(await stored(days(0, 30)), None, sources=[bad], strategy="fail_fast")
+    with pytest.raises(DataUnavailableError, match="passed over: Plain: ValueError: odd") as gone:
+        await provider.fetch(START, END, **ASK)
+    assert gone.value.missing == ((START + 30 * DAY, END - 2 * DAY),)
+
+
+async def test_what_was_brought_is_not_lost_for_a_store_that_restarts_just_then() -> None:
+    clock = clock_at()
+    storage = Flaky(RANKS, clock)
+    upstream = Upstream(sessions())
+    upstream.gate.clear()
+    provider = Made(storage, upstream, clock=clock)
+    asked = asyncio.ensure_future(provider.fetch(START, END, **ASK))
+    await upstream.until_asked()
+    storage.down = True
+    upstream.gate.set()
+    await clock.run(1)
+    assert not asked.done()
+    storage.down = False
+    await clock.run(3)
+    assert same(await asked, sessions())
 
 
 async def test_a_repaired_bar_shows_at_once_though_the_answer_was_cached() -> None:
