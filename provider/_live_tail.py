@@ -30,34 +30,39 @@ class LiveTail:
         self, call: Call, sight: Sight
     ) -> tuple[list[Piece], DeadlineExceededError | None]:
         """Return the newest missing bars, and why not all of them came if time was over."""
-        feed, interval = self._feed, call.ask.series.interval
+        feed = self._feed
         newest = sight.session[-1] if sight.session.size else None
         if feed is None or newest is None or sight.missing[-1] != newest:
             return [], None
         if call.ask.window.end < call.limit:
             return [], None  # not the tail: a feed brings what is new
-        wanted = {int(ts) for ts in sight.missing}
         pieces: list[Piece] = []
-
-        async def collect() -> None:
-            about: Any = {"node_id": call.ask.series.node, "interval": interval}
-            if not await feed.is_live_available(**about):
-                return
-            async with aclosing(feed.subscribe(**about)) as bars:  # type: ignore[type-var]
-                async for ts, frame in bars:
-                    if ts in wanted and frame.attrs.get(FINAL_KEY, True):
-                        wanted.discard(ts)
-                        found, _ = reconcile(frame, "live")
-                        window = Window(ts, ts + interval)
-                        pieces.append(Piece(window, found.inside(window), "live", versioned=False))
-                    if ts >= newest:
-                        return
-
         try:
-            await call.budget.run(LIVE, collect(), at_most_s=WAIT_S)
+            work = _collect(feed, call, sight, pieces)
+            await call.budget.run(LIVE, work, at_most_s=WAIT_S)
         except DeadlineExceededError as e:
             patience = math.isinf(call.budget.phase_s(LIVE)) and call.budget.left_s(LIVE) > 0
             return pieces, None if patience else e
         except Exception as e:  # noqa: BLE001  a feed is anybody's code
             log.warning("source_passed_over", source="live", error=f"{type(e).__name__}: {e}")
         return pieces, None
+
+
+async def _collect(feed: LiveDataFeed, call: Call, sight: Sight, pieces: list[Piece]) -> None:
+    """Gather the closed bars that are missing until the newest is there."""
+    interval = call.ask.series.interval
+    about: Any = {"node_id": call.ask.series.node, "interval": interval}
+    wanted, newest = {int(ts) for ts in sight.missing}, int(sight.session[-1])
+    if not await feed.is_live_available(**about):
+        return
+    async with aclosing(feed.subscribe(**about)) as bars:  # type: ignore[type-var]
+        async for ts, frame in bars:
+            if not frame.attrs.get(FINAL_KEY, True):
+                continue
+            if ts in wanted:
+                wanted.discard(ts)
+                found, _ = reconcile(frame, "live")
+                window = Window(ts, ts + interval)
+                pieces.append(Piece(window, found.inside(window), "live", versioned=False))
+            if ts >= newest:
+                return
