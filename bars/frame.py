@@ -23,6 +23,9 @@ def inside_any(ts: Times, windows: Iterable[Window]) -> NDArray[np.bool_]:
     merged = merge(windows)
     if not merged:
         return np.zeros(ts.size, np.bool_)
+    if len(merged) == 1:  # by far the most, and ten times as fast
+        only: NDArray[np.bool_] = (ts >= merged[0].start) & (ts < merged[0].end)
+        return only
     starts = np.array([w.start for w in merged], np.int64)
     ends = np.array([w.end for w in merged], np.int64)
     at = np.searchsorted(starts, ts, side="right") - 1
@@ -34,6 +37,8 @@ def among(ts: Times, ascending: Times) -> NDArray[np.bool_]:
     """Return for each time, in any order, whether it stands among ascending ones."""
     if not ascending.size:
         return np.zeros(ts.size, np.bool_)
+    if np.array_equal(ts, ascending):  # a whole answer: nothing has to be looked up
+        return np.ones(ts.size, np.bool_)
     at = np.minimum(np.searchsorted(ascending, ts), ascending.size - 1)
     found: NDArray[np.bool_] = ascending[at] == ts
     return found
@@ -129,5 +134,8 @@ class BarFrame:
         return bool(np.array_equal(self.ts, other.ts) and self.same_rows(other).all())
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return a frame of `ts` int64 and five float64 columns with a fresh RangeIndex."""
-        return pd.DataFrame({name: getattr(self, name).copy() for name in COLUMNS})
+        """Return a frame of `ts` int64 and five float64 columns with a fresh RangeIndex.
+
+        Its values are its own: pandas copies what a mapping brings.
+        """
+        return pd.DataFrame({name: getattr(self, name) for name in COLUMNS}, copy=True)

@@ -1,17 +1,23 @@
-"""Runs the benchmarks: `python -m benchmarks [materialize|fetch ...]`."""
+"""Runs the benchmarks: `python -m benchmarks [materialize|fetch|fetch_million|provider ...]`."""
 
 import asyncio
 import dataclasses
 import secrets
 import sys
 import tempfile
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from benchmarks import fetch, materialize
+from benchmarks import fetch, materialize, provider
 from ops.stack import LocalStack
 from runtime import KafkaSettings, RegistrySettings, Settings, StoreSettings
 
-ALL = {"materialize": materialize.run, "fetch": fetch.run}
+ALL: dict[str, Callable[[Settings], Awaitable[None]]] = {
+    "materialize": materialize.run,
+    "fetch": fetch.run,
+    "fetch_million": fetch.run_million,
+    "provider": provider.run,
+}
 
 
 async def _run(names: list[str], settings: Settings) -> None:

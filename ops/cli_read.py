@@ -55,7 +55,7 @@ def fetch(  # noqa: PLR0913, PLR0917  the options of a command are its parameter
         typer.Option("--out", metavar="FILE", help=".csv, .parquet, or - for CSV on stdout."),
     ] = None,
     strategy: Annotated[
-        str, typer.Option("--strategy", help="auto_backfill or fail_fast.")
+        str, typer.Option("--strategy", help="fail_fast, auto_backfill, partial_fill or seamless.")
     ] = DataAvailabilityStrategy.AUTO_BACKFILL.value,
     config: Config = DEFAULT_CONFIG,
     as_json: Json = False,

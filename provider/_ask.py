@@ -68,15 +68,35 @@ def check_series(node_id: object, interval: object) -> Series:
     return Series(node_id, seconds)  # type: ignore[arg-type]  # it checks
 
 
+def check_moment(moment: object, field: str) -> int:
+    """Return epoch seconds.
+
+    Raises:
+        InvalidValueError: It is something else.
+    """
+    allowed = "whole epoch seconds from 1970 to 9999"
+    found = whole(moment, field, allowed)
+    if not 0 <= found <= TS_END:
+        raise InvalidValueError(field, found, allowed)
+    return found
+
+
 def check_window(start: object, end: object) -> Window:
     """Return the half-open window.
 
     Raises:
         InvalidValueError: An end is no epoch second, or there is nothing between them.
     """
-    allowed = "whole epoch seconds from 1970 to 9999"
-    first, after = whole(start, "start", allowed), whole(end, "end", allowed)
-    for field, value in (("start", first), ("end", after)):
-        if not 0 <= value <= TS_END:
-            raise InvalidValueError(field, value, allowed)
-    return Window(first, after)
+    return Window(check_moment(start, "start"), check_moment(end, "end"))
+
+
+def check_inclusive(first: object, last: object, series: Series) -> Window:
+    """Return the window of the bars from `first` to `last`, both inclusive.
+
+    Raises:
+        InvalidValueError: One is no epoch second, or the last lies before the first.
+    """
+    start, end = check_moment(first, "start"), check_moment(last, "end")
+    if end < start:
+        raise InvalidValueError("end", end, f"at or after start {start}")
+    return check_window(start, min(end + series.interval, TS_END))

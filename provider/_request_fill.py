@@ -5,7 +5,8 @@ from contextlib import aclosing
 from avro_schemas import BackfillRequest, BackfillStatus, RequestKind, RequestState
 from bars.window import Window
 from provider._ask import TS_END, Ask
-from provider._fill import Filled, LoopLocal
+from provider._filled import Filled, Progress
+from provider._slots import Slots
 from provider.backfills import BackfillRequests
 from runtime.log import logger
 
@@ -15,17 +16,22 @@ log = logger(__name__)
 class RequestFiller:
     """Publishes what is missing as one request and waits for its final status."""
 
-    def __init__(self, requests: BackfillRequests, limit: int) -> None:
+    def __init__(self, requests: BackfillRequests, slots: Slots) -> None:
         """Make a filler.
 
         Args:
             requests: Publishes and follows.
-            limit: Requests that are followed at a time.
+            slots: Requests that are followed at a time.
         """
         self._requests = requests
-        self._local = LoopLocal(limit)
+        self._slots = slots
 
-    async def fill(self, ask: Ask, gaps: tuple[Window, ...]) -> Filled:
+    def pieces(self, ask: Ask, gaps: tuple[Window, ...]) -> tuple[Window, ...]:
+        """Return the one request that is published."""
+        del ask
+        return (Window(gaps[0].start, gaps[-1].end),)
+
+    async def fill(self, ask: Ask, gaps: tuple[Window, ...], progress: Progress) -> Filled:
         """Return once every gap is in the ledger or has finally failed."""
         request = BackfillRequest(
             request_id=ask.request_id,
@@ -37,9 +43,11 @@ class RequestFiller:
             requested_by="provider",
             reason="fetch",
         )
-        async with self._local.slots(), aclosing(self._requests.submit(request)) as statuses:
+        async with self._slots, aclosing(self._requests.submit(request)) as statuses:
             async for status in statuses:
                 log.debug("backfill_status", request_id=ask.request_id, state=status.state.value)
+                if status.windows_total:
+                    progress(status.windows_done / status.windows_total)
                 if status.state.final:
                     return outcome(request, status)
         raise AssertionError("the last status is final")
@@ -54,8 +62,8 @@ def outcome(request: BackfillRequest, status: BackfillStatus) -> Filled:
     if status.state is not RequestState.DONE:
         reason = f"it was {status.state.value.lower()}"
         told = f"{reason}: {status.message}" if status.message else reason
-        return Filled(failures=status.failures, reason=told)
-    return Filled(listed=_listed(request, status))
+        return Filled(failures=status.failures, reason=told, request_id=request.request_id)
+    return Filled(listed=_listed(request, status), request_id=request.request_id)
 
 
 def _listed(request: BackfillRequest, status: BackfillStatus) -> Window | None:

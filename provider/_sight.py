@@ -8,7 +8,7 @@ import numpy as np
 
 from bars.errors import InvalidValueError
 from bars.frame import Times, inside_any
-from bars.window import Grid, Window, intersect, merge
+from bars.window import Grid, Window, intersect, merge, subtract
 from provider._ask import SLOTS_MAX, Ask
 
 
@@ -140,19 +140,23 @@ def absences(sight: Sight, told: Times, failed: Iterable[Window] = ()) -> tuple[
         told: Open times of the bars in the answer, ascending, on the grid.
         failed: Windows that were tried in this call and finally failed.
     """
-    found = [*_outside(sight), *_within(sight, told, merge(failed))]
+    found = [*_outside(sight, told), *_within(sight, told, merge(failed))]
     return tuple(sorted(found, key=lambda absence: absence.start))
 
 
-def _outside(sight: Sight) -> Iterable[Absence]:
-    """Yield what lies before and after the listed period, and what is not over."""
+def _outside(sight: Sight, told: Times) -> Iterable[Absence]:
+    """Yield what lies before and after the listed period, and what is not over and not there."""
     window, listed, grid = sight.ask.window, sight.listed, sight.ask.grid
     if listed is None:
         yield from _plain(grid, window.start, window.end, Reason.UNLISTED)
         return
     yield from _plain(grid, window.start, listed.start, Reason.UNLISTED)
     open_from = max(sight.horizon, listed.start)
-    yield from _plain(grid, open_from, listed.end, Reason.NOT_CLOSED)
+    if open_from < listed.end:
+        early = told[told >= open_from].tolist()  # over, but not for as long as it has to settle
+        held = (Window(ts, ts + grid.interval) for ts in early)
+        for rest in subtract((Window(open_from, listed.end),), held):
+            yield from _plain(grid, rest.start, rest.end, Reason.NOT_CLOSED)
     yield from _plain(grid, listed.end, window.end, Reason.UNLISTED)
 
 

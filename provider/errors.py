@@ -6,6 +6,7 @@ from avro_schemas import WindowFailure
 from bars.errors import SeamlessError
 from bars.series import Series
 from bars.window import Window
+from runtime.errors import DeadlineExceededError
 
 _NAMED_MAX = 3
 """Ranges that a message spells out; the attribute has them all."""
@@ -80,6 +81,31 @@ class BackfillFailedError(ProviderError):
             f"{series}: backfill request {request_id} failed: {reason}"
             f"{f': {named}' if named else ''}{f' and {more} more windows' if more > 0 else ''}"
         )
+
+
+class SeamlessSLAExceeded(ProviderError, DeadlineExceededError):  # noqa: N818  QMTL's name
+    """The answer could not be had within the service level that was asked for.
+
+    Not retriable under the same policy, as every deadline: whether to ask again, and with how
+    much time, is the caller's decision. What was read meanwhile is in the caches.
+
+    Attributes:
+        phase: What ran over: `storage`, `backfill`, `live` or `total` for time; `sync_gap`,
+            `coverage` or `lag` for what the answer lacks.
+        node_id: Whose bars.
+        elapsed_ms: How long that phase, or the call, had taken.
+        budget_ms: How long it might take; infinite where time is not what ran over.
+        detail: What else there is to say, for people.
+    """
+
+    def __init__(
+        self, phase: str, node_id: str, elapsed_ms: float, budget_ms: float, detail: str = ""
+    ) -> None:
+        DeadlineExceededError.__init__(self, phase, budget_ms, elapsed_ms)
+        self.node_id = node_id
+        self.detail = detail
+        told = detail or f"not done after {elapsed_ms:.0f} ms, budget {budget_ms:.0f} ms"
+        self.args = (f"{node_id}: service level exceeded, {phase}: {told}",)
 
 
 class ClosedError(ProviderError):

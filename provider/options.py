@@ -1,15 +1,26 @@
 """What a provider may be told when it is made, checked before anything is opened."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypedDict
+
+from opentelemetry import trace
 
 from bars.calendars import exchange_codes
 from bars.conformance import CHECKS, ConformancePipeline, Severity
-from bars.protocols import AutoBackfiller, DataAvailabilityStrategy
+from bars.protocols import (
+    AutoBackfiller,
+    DataAvailabilityStrategy,
+    DataFetcher,
+    DataSource,
+    LiveDataFeed,
+)
 from bars.series import Series
+from coordinator.client import LeaseClient
 from provider._ask import Calendars, Nodes
+from provider.metrics import ProviderMetrics
 from provider.storage import Storage
 from runtime import (
+    BackfillConfig,
     BackfillSettings,
     CalendarSettings,
     Clock,
@@ -17,13 +28,24 @@ from runtime import (
     NodeSettings,
     Problem,
     Settings,
+    SLAPolicy,
 )
 
-ALLOWED_STRATEGIES = (
-    DataAvailabilityStrategy.FAIL_FAST,
-    DataAvailabilityStrategy.AUTO_BACKFILL,
-)
+ALLOWED_STRATEGIES = tuple(DataAvailabilityStrategy)
 ALWAYS_OPEN = "24/7"
+
+
+class CallOptions(TypedDict, total=False):
+    """What one call may say differently."""
+
+    strategy: DataAvailabilityStrategy | str
+    """What to do about missing bars."""
+
+    sla: SLAPolicy | None
+    """The service level; None: none."""
+
+    partial_ok: bool
+    """Report what conformance objects to instead of raising it."""
 
 
 class JudgeOptions(TypedDict, total=False):
@@ -31,6 +53,31 @@ class JudgeOptions(TypedDict, total=False):
 
     strategy: DataAvailabilityStrategy | str
     """What to do about missing bars; AUTO_BACKFILL unless said otherwise."""
+
+    sla: SLAPolicy | None
+    """The service level of every call that does not say otherwise."""
+
+    cache_source: DataSource | Sequence[DataSource] | None
+    """Asked first, in this order; a `BarCache` is filled with what was read below it. A
+    `MemoryCache` unless said otherwise; None: nothing is kept."""
+
+    cache_ttl: float
+    """Seconds that cached bars of a source without a ledger are believed; 3600."""
+
+    sources: Sequence[DataSource]
+    """Other places where bars may be, asked in the order of their priority."""
+
+    live_feed: LiveDataFeed
+    """Has the newest bars before any source has them."""
+
+    enable_background_backfill: bool
+    """Whether anything may be fetched behind a call."""
+
+    metrics: ProviderMetrics
+    """Where figures are told."""
+
+    tracer: trace.Tracer
+    """Where spans go; OpenTelemetry's global one unless said otherwise."""
 
     conformance: ConformancePipeline
     """Judges what is fetched and what is answered."""
@@ -54,8 +101,11 @@ class DirectOptions(JudgeOptions, total=False):
     calendars: Mapping[str, CalendarSettings]
     """Calendars that `nodes` name."""
 
-    backfill_config: BackfillSettings
+    backfill_config: BackfillConfig | BackfillSettings
     """Size of a window, how many at a time, retries, how long a call waits."""
+
+    coordinator: LeaseClient
+    """Gives the right to fetch a window, where several processes fill one store."""
 
     source_name: str
     """Name of the fetcher; what it brings is stored as lane `bf:<name>`."""
@@ -70,10 +120,10 @@ class DirectOptions(JudgeOptions, total=False):
 class ProviderOptions(DirectOptions, total=False):
     """What `SeamlessDataProvider` may be told."""
 
-    storage_source: Storage
+    storage_source: Storage | DataSource
     """Where bars are kept."""
 
-    backfiller: AutoBackfiller
+    backfiller: AutoBackfiller | DataFetcher
     """Brings what is missing there."""
 
 
@@ -111,6 +161,17 @@ def check_strategy(strategy: object) -> DataAvailabilityStrategy:
             return allowed
     may = " or ".join(f"{s.name} ({s.value!r})" for s in ALLOWED_STRATEGIES)
     raise ConfigError([Problem("strategy", getattr(strategy, "value", strategy), may)])
+
+
+def check_sla(sla: object) -> SLAPolicy | None:
+    """Return the service level.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if sla is not None and not isinstance(sla, SLAPolicy):
+        raise ConfigError([Problem("sla", sla, "an SLAPolicy, or None")])
+    return sla
 
 
 def check_accepted(checks: Iterable[str]) -> None:

@@ -1,21 +1,30 @@
 """`EnhancedQuestDBProvider`: bars in QuestDB, with or without Kafka behind it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Self, Unpack
 
 from bars.protocols import DataFetcher
 from bars.series import ROLL, backfill_lane
-from provider._parts import Manners, Parts, direct_parts
+from provider._parts import Ground, Manners, assemble, backfill_config, check_fetcher, direct_parts
 from provider._request_fill import RequestFiller
+from provider._slots import Slots
 from provider.backfills import BackfillRequests
+from provider.live import PollingConfig, PollingFeed
 from provider.options import JudgeOptions, StoreOptions, refuse_unknown
 from provider.seamless import SeamlessDataProvider
-from provider.storage import QuestDBStorage
-from runtime import ConfigError, Problem, Settings, StoreSettings, SystemClock
+from provider.storage_questdb import QuestDBStorage
+from runtime import (
+    ConfigError,
+    Problem,
+    Settings,
+    StoreSettings,
+    SystemClock,
+)
 from store import Store
 
-_NO_LIVE = "None: there is no road for live bars yet"
+_NO_LIVE = "None: there is no road for live bars over Kafka yet"
 _NO_FETCHER = "None: with Kafka the fetch worker asks the sources of the configuration"
 
 
@@ -40,7 +49,8 @@ class EnhancedQuestDBProvider(SeamlessDataProvider):
         Args:
             dsn: Such as `questdb://127.0.0.1:9000?pg_port=8812`.
             fetcher: Brings what is missing; None: nobody does.
-            live_fetcher: Not to be had yet.
+            live_fetcher: Polled for bars as they close; its bars are in no store until a
+                backfill brings them. None: there is no live feed.
             **options: See `StoreOptions`.
 
         Raises:
@@ -48,7 +58,12 @@ class EnhancedQuestDBProvider(SeamlessDataProvider):
             InvalidValueError: The dsn is not one.
         """
         refuse_unknown(options, StoreOptions)
-        _refuse(live_fetcher=(live_fetcher, _NO_LIVE))
+        if live_fetcher is not None and "live_feed" not in options:
+            check_fetcher(live_fetcher, "live_fetcher")
+            settle_s = backfill_config(options).settle_s
+            options["live_feed"] = PollingFeed(
+                live_fetcher, PollingConfig(settle_s=settle_s), clock=options.get("clock")
+            )
         lane = backfill_lane(options.get("source_name", "fetcher"))
         store = Store(
             StoreSettings(
@@ -92,23 +107,38 @@ class EnhancedQuestDBProvider(SeamlessDataProvider):
     def from_settings(cls, settings: Settings, **options: Unpack[JudgeOptions]) -> Self:
         """Return a provider that asks for missing bars over Kafka, from settings in hand."""
         refuse_unknown(options, JudgeOptions)
+        said = settings.seamless_data_provider
+        config = replace(
+            said.backfill_config,
+            settle_s=settings.backfill.settle_s,
+            wait_timeout_s=settings.backfill.wait_timeout_s,
+        )
+        conformance = said.conformance or settings.conformance
         manners = Manners.of(
             options,
-            settings.backfill,
-            partial_ok=settings.conformance.partial_ok,
-            accept_warnings=settings.conformance.accept_warnings,
+            config,
+            strategy=said.strategy,
+            sla=said.sla,
+            partial_ok=conformance.partial_ok,
+            accept_warnings=conformance.accept_warnings,
         )
         requests = BackfillRequests(settings, manners.clock)
-        provider = cls.__new__(cls)
-        provider._assemble(  # noqa: SLF001  of this very class
-            Parts(
-                storage=QuestDBStorage(Store(settings.store), settings.ranks, manners.clock),
-                filler=RequestFiller(requests, settings.backfill.max_concurrent_requests),
-                nodes=settings.node,
-                calendars=settings.calendar,
-                manners=manners,
-            )
+        ground = Ground(
+            storage=QuestDBStorage(Store(settings.store), settings.ranks, manners.clock),
+            filler=RequestFiller(requests, Slots(config.max_concurrent_requests)),
+            nodes=settings.node,
+            calendars=settings.calendar,
+            series=settings.nodes,
         )
+        provider = cls.__new__(cls)
+        parts = assemble(
+            ground,
+            manners,
+            options,
+            cache_ttl=said.cache_ttl,
+            enable_background_backfill=said.enable_background_backfill,
+        )
+        provider._assemble(parts)  # noqa: SLF001  of this very class
         return provider
 
 

@@ -1,12 +1,11 @@
-"""Where stored bars are read from and direct writers put them.
+"""What a provider needs of a store with versions, and what any such store can do besides.
 
 `Storage` is the little that a provider needs: what the ledger covers, the winners, every lane's
-newest versions, and appending verified records. `QuestDBStorage` is the real one; an in-memory
-one ships in `provider.testing`. Both are `DataSource`s.
+newest versions, and appending verified records. QuestDB, SQLite, PostgreSQL and memory all keep
+the same facts behind it, and all are `DataSource`s.
 """
 
-import asyncio
-import threading
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -17,23 +16,14 @@ from bars.fingerprint import content_hash
 from bars.frame import BarFrame
 from bars.history_coverage import to_ranges
 from bars.protocols import DataSource, DataSourcePriority
-from bars.series import Series
+from bars.series import Series, backfill_lane
 from bars.versions import Versions
-from bars.window import Grid, Window, covered, merge
-from provider._ask import TS_END, check_series, check_window
-from provider.errors import UnverifiedRowsError
-from runtime import Backoff, Clock
-from store import (
-    BarWriter,
-    LedgerEntry,
-    MissingTableError,
-    RecordRows,
-    Store,
-    StoreUnavailableError,
-)
-
-_ATTEMPTS = 5
-_RETRY = Backoff(0.2, 5.0)
+from bars.window import Grid, Window, covered
+from provider._ask import check_series, check_window
+from provider._ledger import LedgerView
+from runtime import Clock, SystemClock
+from sources import bars_of
+from store import LedgerEntry
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +41,22 @@ class NewRecord:
     bars: BarFrame
     """Withdrawn bars (rows of NaN) included."""
 
+    token: int = 0
+    """The fencing token of the lease it was fetched under; 0: none."""
+
+    @property
+    def entry(self) -> LedgerEntry:
+        """What the ledger says of it."""
+        return LedgerEntry(
+            series=self.series,
+            lane=self.lane,
+            window=self.window,
+            known=self.known,
+            token=self.token,
+            bars=int(self.bars.has_prices.sum()),
+            content_hash=content_hash(self.bars),
+        )
+
 
 @runtime_checkable
 class Storage(DataSource, Protocol):
@@ -59,6 +65,10 @@ class Storage(DataSource, Protocol):
     @property
     def ranks(self) -> Mapping[str, int]:
         """Rank of each lane; the higher one wins."""
+        ...
+
+    async def ledger(self, series: Series, window: Window | None = None) -> LedgerView:
+        """Return the ledger's rows that overlap `window`; all of the series' without one."""
         ...
 
     async def covered(
@@ -104,133 +114,66 @@ class Storage(DataSource, Protocol):
         ...
 
 
-class StoredBars:
-    """The `DataSource` side of a storage, said by its other methods. A base to inherit."""
+class StoredBars(ABC):
+    """What any storage can do besides, said by its other methods. A base to inherit."""
 
     priority: DataSourcePriority = DataSourcePriority.STORAGE
+    _clock: Clock = SystemClock()
 
-    async def is_available(
-        self: Storage, start: int, end: int, *, node_id: str, interval: int
-    ) -> bool:
-        """Return whether the ledger covers all of `[start, end)`."""
-        window = check_window(start, end)
-        lanes = await self.covered(check_series(node_id, interval), window)
-        return covered(window, (w for held in lanes.values() for w in held))
+    @abstractmethod
+    async def ledger(self, series: Series, window: Window | None = None) -> LedgerView:
+        """Return the ledger's rows that overlap `window`; all of the series' without one."""
 
-    async def fetch(
-        self: Storage, start: int, end: int, *, node_id: str, interval: int
-    ) -> pd.DataFrame:
-        """Return the bars that a reader gets of `[start, end)`."""
-        bars = await self.winners(check_series(node_id, interval), check_window(start, end))
-        return bars.to_pandas()
+    @abstractmethod
+    async def winners(self, series: Series, window: Window) -> BarFrame:
+        """Return the bars that a reader gets, ascending and unique by ts."""
 
-    async def coverage(self: Storage, *, node_id: str, interval: int) -> list[tuple[int, int]]:
-        """Return inclusive ranges (first bar, last bar) of what the ledger covers."""
-        series = check_series(node_id, interval)
-        lanes = await self.covered(series)
-        held = merge(w for windows in lanes.values() for w in windows)
-        origin = held[0].start if held else 0
-        return [(r.start, r.end) for r in to_ranges(held, Grid(series.interval, origin))]
+    @abstractmethod
+    async def highest_known(self, series: Series) -> int:
+        """Return the newest `known` in the series' ledger, epoch microseconds; 0 without one."""
 
+    @abstractmethod
+    async def prepare(self, series: Series) -> None:
+        """See that bars of the series may be added here."""
 
-class QuestDBStorage(StoredBars):
-    """Bars in QuestDB. Blocking calls run in threads, so one object serves every loop."""
-
-    def __init__(self, store: Store, ranks: Mapping[str, int], clock: Clock) -> None:
-        self._store = store
-        self._ranks = dict(ranks)
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._writer: BarWriter | None = None
-
-    @property
-    def ranks(self) -> Mapping[str, int]:
-        """Rank of each lane; the higher one wins."""
-        return self._ranks
+    @abstractmethod
+    async def add(self, records: Sequence[NewRecord]) -> None:
+        """Append records, see that they are there, and enter them into the ledger."""
 
     async def covered(
         self, series: Series, window: Window | None = None
     ) -> Mapping[str, tuple[Window, ...]]:
         """Return by lane what the ledger covers, merged; clipped to `window` when given."""
-        try:
-            entries = await asyncio.to_thread(self._store.ledger.entries, series, window)
-        except MissingTableError:
-            return {}  # nobody has written anything yet
-        lanes: dict[str, list[Window]] = {}
-        for entry in entries:
-            part = entry.window if window is None else entry.window.intersect(window)
-            if part is not None:
-                lanes.setdefault(entry.lane, []).append(part)
-        return {lane: merge(windows) for lane, windows in lanes.items()}
+        return (await self.ledger(series, window)).lanes(window)
 
-    async def winners(self, series: Series, window: Window) -> BarFrame:
-        """Return the bars that a reader gets, ascending and unique by ts."""
-        try:
-            return await asyncio.to_thread(self._store.reader.bars, series, window, self._ranks)
-        except MissingTableError:
-            return BarFrame.empty()
+    async def is_available(self, start: int, end: int, *, node_id: str, interval: int) -> bool:
+        """Return whether the ledger covers all of `[start, end)`."""
+        window = check_window(start, end)
+        view = await self.ledger(check_series(node_id, interval), window)
+        return covered(window, view.covered())
 
-    async def newest(self, series: Series, window: Window) -> Versions:
-        """Return the newest version of each (ts, lane), withdrawn ones included."""
-        try:
-            return await asyncio.to_thread(self._store.reader.newest, series, window)
-        except MissingTableError:
-            return Versions.empty()
+    async def fetch(self, start: int, end: int, *, node_id: str, interval: int) -> pd.DataFrame:
+        """Return the bars that a reader gets of `[start, end)`."""
+        bars = await self.winners(check_series(node_id, interval), check_window(start, end))
+        return bars.to_pandas()
 
-    async def highest_known(self, series: Series) -> int:
-        """Return the newest `known` in the series' ledger, epoch microseconds; 0 without one."""
-        try:
-            state = await asyncio.to_thread(self._store.ledger.state, series, Window(0, TS_END))
-        except MissingTableError:
-            return 0
-        return state.highest_known
+    async def coverage(self, *, node_id: str, interval: int) -> list[tuple[int, int]]:
+        """Return inclusive ranges (first bar, last bar) of what the ledger covers."""
+        series = check_series(node_id, interval)
+        held = (await self.ledger(series)).covered()
+        origin = held[0].start if held else 0
+        return [(r.start, r.end) for r in to_ranges(held, Grid(series.interval, origin))]
 
-    async def prepare(self, series: Series) -> None:
-        """Create the tables of the series, if direct writers may write here."""
-        await asyncio.to_thread(self._prepare, {series.interval})
+    async def write(
+        self, start: int, end: int, frame: pd.DataFrame, *, node_id: str, interval: int
+    ) -> None:
+        """Store bars that cover `[start, end)`, as lane `bf:fetcher`; nothing judges them here.
 
-    async def add(self, records: Sequence[NewRecord]) -> None:
-        """Append records, see that they are there, and enter them into the ledger."""
-        if not records:
-            return
-        rows = [RecordRows(r.series, r.lane, r.known, r.bars) for r in records if len(r.bars)]
-        entries = [_entry(record) for record in records]
-        for retry in range(1, _ATTEMPTS + 1):
-            try:
-                await asyncio.to_thread(self._add, rows, entries)
-                break
-            except (StoreUnavailableError, UnverifiedRowsError):
-                if retry == _ATTEMPTS:
-                    raise
-                # The outcome is unknown: the same rows again can only repeat themselves.
-                await self._clock.sleep(_RETRY.delay_s(retry))
-
-    async def close(self) -> None:
-        """Let go of every connection; harmless when repeated."""
-        await asyncio.to_thread(self._store.close)
-
-    def _prepare(self, intervals: set[int]) -> None:
-        self._store.ensure_tables(intervals)
-        self._store.meta.claim("direct")
-
-    def _add(self, rows: list[RecordRows], entries: list[LedgerEntry]) -> None:
-        # Kafka writers may take a store over at any time, so every write asks.
-        self._prepare({r.series.interval for r in rows})
-        with self._lock:
-            writer = self._writer = self._writer or self._store.writer()
-        writer.wait_visible(writer.write(rows))
-        mismatches = writer.verify(rows)
-        if mismatches:
-            raise UnverifiedRowsError(mismatches)
-        self._store.ledger.add(entries)
-
-
-def _entry(record: NewRecord) -> LedgerEntry:
-    return LedgerEntry(
-        series=record.series,
-        lane=record.lane,
-        window=record.window,
-        known=record.known,
-        bars=int(record.bars.has_prices.sum()),
-        content_hash=content_hash(record.bars),
-    )
+        Raises:
+            SourceError: The frame has not the columns of bars.
+        """
+        series, window = check_series(node_id, interval), check_window(start, end)
+        bars = bars_of(frame, "fetcher")
+        await self.prepare(series)
+        known = max(self._clock.wall_us(), await self.highest_known(series) + 1)
+        await self.add([NewRecord(series, backfill_lane("fetcher"), window, known, bars)])

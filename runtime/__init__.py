@@ -10,6 +10,7 @@ from runtime.backoff import Backoff
 from runtime.clock import Clock, SystemClock
 from runtime.deadline import Deadline
 from runtime.errors import ConfigError, DeadlineExceededError, Problem
+from runtime.service import BackfillConfig, ProviderSettings, SLAPolicy, Violation
 from runtime.settings import (
     BackfillSettings,
     CalendarSettings,
@@ -25,6 +26,7 @@ from runtime.settings import (
 from runtime.times import format_time, parse_time
 
 __all__ = [
+    "BackfillConfig",
     "BackfillSettings",
     "Backoff",
     "CalendarSettings",
@@ -37,11 +39,14 @@ __all__ = [
     "MaterializeSettings",
     "NodeSettings",
     "Problem",
+    "ProviderSettings",
     "RegistrySettings",
+    "SLAPolicy",
     "Settings",
     "SourceSettings",
     "StoreSettings",
     "SystemClock",
+    "Violation",
     "format_time",
     "parse_time",
 ]

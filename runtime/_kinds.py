@@ -104,6 +104,17 @@ def number(low: float, high: float) -> Kind[float]:
     return _plain(f"a number from {low:g} to {high:g}", convert, from_text=_number_or_text)
 
 
+def ratio() -> Kind[float]:
+    """Return a share: what lies outside 0 to 1 is taken as the nearer of the two."""
+
+    def convert(value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or value != value:  # noqa: PLR0124
+            raise ValueError
+        return min(max(value, 0), 1)
+
+    return _plain("a number, taken as 0 to 1", convert, from_text=_number_or_text)
+
+
 def _number_or_text(value: str) -> object:
     for convert in (int, float):
         try:

@@ -25,6 +25,7 @@ from runtime.sections import (
     SourceSettings,
     StoreSettings,
 )
+from runtime.service import BackfillConfig, ProviderSettings, SLAPolicy
 
 S = TypeVar("S", bound=Section)
 
@@ -41,6 +42,17 @@ PLAIN_SECTIONS: Mapping[str, type[Section]] = {
     "coordinator": CoordinatorSettings,
 }
 """Groups whose keys are the fields of one class; the environment may override these."""
+
+PROVIDER = "seamless_data_provider"
+PROVIDER_VARIABLE = "data_provider_"
+"""What variables of that section have after `SEAMLESS_`: the prefix is the first half of it."""
+
+PROVIDER_PARTS: Mapping[str, type[Section]] = {
+    "backfill_config": BackfillConfig,
+    "sla": SLAPolicy,
+    "conformance": ConformanceSettings,
+}
+"""Groups inside that section."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +80,9 @@ _NODE = _specs(NodeSettings, without=("listed_start", "listed_end")) | {
     "listed": _Spec(k.optional(_LISTED)),
 }
 _TOP = {
-    **dict.fromkeys((*PLAIN_SECTIONS, "sources", "calendars", "nodes"), _Spec(k.anything())),
+    **dict.fromkeys(
+        (*PLAIN_SECTIONS, PROVIDER, "sources", "calendars", "nodes"), _Spec(k.anything())
+    ),
     "ranks": _Spec(k.table(k.lane(), k.integer(-1_000_000, 1_000_000))),
     "state_dir": _Spec(k.path()),
 }
@@ -94,6 +108,7 @@ class Reader:
             section = self._section(cls, found.get(name), name)
             values[name] = None if section is None else self._with_paths(section)
         values["has_coordinator"] = "coordinator" in found
+        values[PROVIDER] = self._provider(found.get(PROVIDER))
         values["sources"] = self._each(found, "sources", self._source)
         values["calendars"] = self._each(found, "calendars", self._calendar)
         nodes = self._each(found, "nodes", self._node)
@@ -124,6 +139,9 @@ class Reader:
             section, _, key = name.partition("_")
             if name == "state_dir":
                 at, top[name] = name, k.path().from_text(environ[variable])
+            elif name.startswith(PROVIDER_VARIABLE):
+                key = name.removeprefix(PROVIDER_VARIABLE)
+                at = f"{PROVIDER}.{self._override_provider(top, key, environ[variable])}"
             elif section in PLAIN_SECTIONS:
                 at = f"{section}.{key}"
                 inner = top.get(section)
@@ -133,6 +151,36 @@ class Reader:
                 continue
             origins[at] = f"from {variable}"
         return origins
+
+    def _override_provider(self, top: dict[str, Any], key: str, value: str) -> str:
+        """Put one variable over the provider's section; return the path of its key there."""
+        given = top.get(PROVIDER) or {}
+        part = next((name for name in PROVIDER_PARTS if key.startswith(f"{name}_")), None)
+        if not isinstance(given, Mapping):
+            return key
+        if part is None:
+            spec = _specs(ProviderSettings).get(key)
+            top[PROVIDER] = {**given, key: value if spec is None else spec.kind.from_text(value)}
+            return key
+        inner, own = given.get(part) or {}, key.removeprefix(f"{part}_")
+        if isinstance(inner, Mapping):
+            spec = _specs(PROVIDER_PARTS[part]).get(own)
+            text = value if spec is None else spec.kind.from_text(value)
+            top[PROVIDER] = {**given, part: {**inner, own: text}}
+        return f"{part}.{own}"
+
+    def _provider(self, raw: object) -> ProviderSettings | None:
+        before = len(self.problems)
+        given = self._mapping(raw, PROVIDER)
+        parts = {
+            name: self._section(cls, given[name], f"{PROVIDER}.{name}")
+            for name, cls in PROVIDER_PARTS.items()
+            if given.get(name) is not None
+        }
+        specs = _specs(ProviderSettings) | dict.fromkeys(PROVIDER_PARTS, _Spec(k.anything()))
+        values = self._values(specs, given, PROVIDER)
+        own = {name: value for name, value in values.items() if name not in PROVIDER_PARTS}
+        return self._made(ProviderSettings, PROVIDER, before, own | parts)
 
     def _values(self, specs: Mapping[str, _Spec], raw: object, path: str) -> dict[str, Any]:
         """Return the keys that are there and right."""

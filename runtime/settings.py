@@ -25,6 +25,7 @@ from runtime.sections import (
     SourceSettings,
     StoreSettings,
 )
+from runtime.service import ProviderSettings
 
 __all__ = [
     "BackfillSettings",
@@ -58,6 +59,7 @@ class Settings(Section):
     has_coordinator: bool = False
     """Whether there is a section `coordinator`: leases come from that service then. Without one
     the only fetch worker keeps them by itself."""
+    seamless_data_provider: ProviderSettings = field(default_factory=ProviderSettings)
 
     sources: Mapping[str, SourceSettings] = field(default_factory=dict)
     """By name; their order is the order of preference unless `ranks` says otherwise."""
@@ -102,8 +104,9 @@ class Settings(Section):
         """Return what a YAML file says, with the overrides of an environment.
 
         `SEAMLESS_<SECTION>_<KEY>` overrides a key of kafka, registry, store, backfill,
-        materialize, conformance or coordinator, `SEAMLESS_STATE_DIR` the state folder. Relative
-        paths in the file are relative to its folder.
+        materialize, conformance or coordinator, `SEAMLESS_DATA_PROVIDER_<KEY>` one of
+        seamless_data_provider, `SEAMLESS_STATE_DIR` the state folder. Relative paths in the file
+        are relative to its folder.
 
         Raises:
             ConfigError: Something is wrong; the message names all of it.

@@ -209,8 +209,8 @@ def server_error(address: str, message: str) -> StoreError:
     table = named[1] if named else "?"
     if "table is suspended" in text:
         return SuspendedTableError(table, text)
-    if "table does not exist" in text:
-        return MissingTableError(table)
+    if "table does not exist" in text or "table name is reserved" in text:
+        return MissingTableError(table)  # reserved: somebody is making it just now
     if any(word in text.lower() for word in _TRANSIENT):
         return StoreUnavailableError(address, text)
     return RefusedQueryError(text)

@@ -152,6 +152,22 @@ class Layout:
             "YEAR",
         )
 
+    @property
+    def events(self) -> Table:
+        """The table of what streams produced; made when the first payload is stored."""
+        return Table(
+            f"{self.prefix}stream_events",
+            (
+                Column("ts", "TIMESTAMP"),
+                Column("node", "SYMBOL", True, symbol_capacity(self.series_expected)),
+                Column("interval", "LONG"),
+                Column("recorded", "TIMESTAMP"),
+                Column("payload", "VARCHAR"),
+            ),
+            frozenset(("ts", "node", "interval", "recorded")),
+            "MONTH",
+        )
+
     def tables(self, intervals: Iterable[int]) -> tuple[Table, ...]:
         """Return every table that a store with bars of these lengths has."""
         return (self.meta, self.ledger, *(self.bars(i) for i in sorted(set(intervals))))

@@ -8,6 +8,7 @@ from runtime.settings import StoreSettings
 from store._query import Query
 from store._time import Until
 from store.dsn import Dsn
+from store.events import EventLog
 from store.layout import Layout
 from store.ledger import Ledger
 from store.meta import Meta
@@ -35,6 +36,7 @@ class Store:
         self.ledger = Ledger(self._query, self._layout)
         self.reader = BarReader(self._query, self._layout)
         self.meta = Meta(self._query, self._layout)
+        self.events = EventLog(self._query, self._layout)
         self._writers: list[BarWriter] = []
 
     @classmethod
@@ -85,6 +87,7 @@ class Store:
         for writer in self._writers:
             writer.close()
         self.ledger.close()
+        self.events.close()
         self._query.close()
 
     def __enter__(self) -> Self:

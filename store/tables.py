@@ -1,13 +1,16 @@
 """Making the tables and checking those that are there."""
 
+import time
 from collections.abc import Iterable
 
 from store._query import Query
 from store._time import Until
 from store.columns import PgColumns
-from store.errors import TableMismatchError
+from store.errors import MissingTableError, TableMismatchError
 from store.layout import Column, Found, Table, differences
 from store.sql import literal, one_of, select
+
+_PAUSE_S = 0.05
 
 
 def ensure(query: Query, tables: Iterable[Table], until: Until) -> tuple[str, ...]:
@@ -20,7 +23,7 @@ def ensure(query: Query, tables: Iterable[Table], until: Until) -> tuple[str, ..
     before = _existing(query, wanted, until)
     created = [table for table in wanted if table.name not in before]
     for table in created:
-        query.pg.query(table.ddl, until)
+        _create(query, table, until)
     now = _existing(query, wanted, until)
     for table in wanted:
         found = _describe(query, table.name, until, wal=now.get(table.name, False))
@@ -28,6 +31,16 @@ def ensure(query: Query, tables: Iterable[Table], until: Until) -> tuple[str, ..
         if told:
             raise TableMismatchError(table.name, told)
     return tuple(table.name for table in created)
+
+
+def _create(query: Query, table: Table, until: Until) -> None:
+    while True:
+        try:
+            query.pg.query(table.ddl, until)
+        except MissingTableError:  # reserved: somebody else is making it just now
+            time.sleep(_PAUSE_S)
+        else:
+            return
 
 
 def _existing(query: Query, tables: Iterable[Table], until: Until) -> dict[str, bool]:

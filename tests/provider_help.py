@@ -1,5 +1,6 @@
 """What the tests of the provider share: a day-by-day market, a source with a memory, a clock."""
 
+import asyncio
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -53,12 +54,24 @@ class Upstream:
     truth: BarFrame
     failing: list[Exception] = field(default_factory=list)
     calls: list[tuple[int, int]] = field(default_factory=list)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    """Answers leave only while it is set, as it is at first."""
+
+    def __post_init__(self) -> None:
+        self.gate.set()
+        self._asked = asyncio.Event()
+
+    async def until_asked(self) -> None:
+        """Return once somebody has asked."""
+        await self._asked.wait()
 
     async def fetch(self, start: int, end: int, *, node_id: str, interval: int) -> pd.DataFrame:
         """Return the bars of `[start, end)`."""
         assert node_id
         assert interval
         self.calls.append((start, end))
+        self._asked.set()
+        await self.gate.wait()
         if self.failing:
             raise self.failing.pop(0)
         inside = (self.truth.ts >= start) & (self.truth.ts < end)

@@ -55,7 +55,9 @@ def sessions() -> BarFrame:
 class Made(SeamlessDataProvider):
     """A provider over any storage, which asks a plain fetcher."""
 
-    def __init__(self, storage: Storage, fetcher: Upstream | None, **options: Any) -> None:
+    def __init__(
+        self, storage: Storage | DataSource, fetcher: Upstream | None, **options: Any
+    ) -> None:
         options = {
             "nodes": {SERIES: STOCK},
             "clock": clock_at(),

@@ -117,3 +117,13 @@ def test_the_hash_does_not_depend_on_how_the_columns_lie_in_memory() -> None:
     bars = walk(6)
     strided = BarFrame(bars.ts[::2], *(c[::2] for c in bars.prices))
     assert content_hash(strided) == content_hash(bars.take([0, 2, 4]))
+
+
+def test_a_pandas_frame_is_its_own_and_may_be_written() -> None:
+    """The arrays of bars are read-only and shared: a strategy that writes must not meet that."""
+    bars, same = walk(5), walk(5)
+    found = bars.to_pandas()
+    found.loc[:, "close"] = 5.0
+    found.loc[0, "ts"] = 7
+    assert bars.equals(same)
+    assert not bars.ts.flags.writeable

@@ -78,7 +78,7 @@ def test_a_wrong_request_is_refused(config: Path, wrong: dict[str, str], message
     [
         ({"out": "bars.xlsx"}, "--out must be a file ending in .csv or .parquet, or -"),
         ({"out": "/no/such/folder/bars.csv"}, "--out must be a file in a folder that exists"),
-        ({"strategy": "seamless"}, "--strategy must be fail_fast or auto_backfill"),
+        ({"strategy": "soon"}, "--strategy must be fail_fast or auto_backfill or partial_fill"),
     ],
 )
 def test_a_wrong_fetch_is_refused(config: Path, wrong: dict[str, str], message: str) -> None:

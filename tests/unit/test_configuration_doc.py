@@ -11,15 +11,19 @@ import pytest
 import yaml
 
 from runtime._kinds import Kind
-from runtime._reader import _NODE, _TOP, PLAIN_SECTIONS
+from runtime._reader import _NODE, _TOP, PLAIN_SECTIONS, PROVIDER
 from runtime._section import Section, kind_of
 from runtime.sections import CalendarSettings, NodeSettings, SourceSettings
+from runtime.service import BackfillConfig, ProviderSettings, SLAPolicy
 from runtime.settings import Settings
 
 DOC = (Path(__file__).resolve().parents[2] / "docs" / "configuration.md").read_text("utf-8")
 
 SECTIONS: Mapping[str, type[Section]] = {
     **PLAIN_SECTIONS,
+    PROVIDER: ProviderSettings,
+    f"{PROVIDER}.backfill_config": BackfillConfig,
+    f"{PROVIDER}.sla": SLAPolicy,
     "sources": SourceSettings,
     "calendars": CalendarSettings,
     "nodes": NodeSettings,
@@ -81,7 +85,8 @@ def test_every_setting_stands_there_with_its_default_and_bounds(section: str) ->
 
 
 def test_every_key_of_the_file_has_its_place() -> None:
-    assert set(_TOP) == {*SECTIONS, "ranks", "state_dir"} - {"The rest"}
+    tops = {name.partition(".")[0] for name in SECTIONS}
+    assert set(_TOP) == {*tops, "ranks", "state_dir"} - {"The rest"}
     assert Settings().state_dir == Path("~/.seamless").expanduser()
 
 
@@ -96,6 +101,9 @@ def test_its_examples_are_accepted() -> None:
     assert listed["end"] is None
     read = Settings.from_mapping(parts, Path())
     assert len(read.nodes) == 3
+    sla = read.seamless_data_provider.sla
+    assert sla is not None
+    assert sla.on_violation == "hold"
     assert read.sources["mine"].options == {"bases": {"ohlcv:fx:EURUSD:1h": 1.1}}
 
 
@@ -103,6 +111,7 @@ def test_its_variables_are_accepted() -> None:
     """The examples of overrides: each is taken, so each name is right."""
     found = re.findall(r"^    (SEAMLESS_\w+)=(\S+)", DOC, re.MULTILINE)
     read = Settings.from_mapping({}, Path(), dict(found))
-    assert len(found) == 4
+    assert len(found) == 5
+    assert read.seamless_data_provider.backfill_config.max_attempts == 3
     assert read.backfill.window_bars == 450
     assert read.kafka.client == {"sasl.password": "..."}

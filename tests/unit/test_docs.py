@@ -29,6 +29,7 @@ from coordinator._service.api.service import Service
 from coordinator.testing import MemoryCluster
 from ops.cli import app
 from ops.stack.pinned import bundles
+from provider import ProviderMetrics
 from runtime.metrics import Metrics
 from runtime.settings import KafkaSettings, NodeSettings, Settings, SourceSettings
 from runtime.testing import ManualClock
@@ -69,6 +70,14 @@ def test_the_strategy_of_the_readme_is_the_one_in_the_examples() -> None:
     (block,) = blocks(ROOT / "README.md", "python")
     source = (ROOT / "examples" / "strategy.py").read_text("utf-8")
     assert textwrap.indent(block, " " * 4) in source
+
+
+def test_the_snippets_of_the_provider_stand_in_its_examples() -> None:
+    source = "".join(file.read_text("utf-8") for file in EXAMPLES)
+    found = blocks(ROOT / "docs" / "provider.md", "python")
+    assert found
+    for block in found:
+        assert textwrap.indent(block, " " * 4) in source
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -203,7 +212,7 @@ def test_the_design_names_every_field_of_what_travels() -> None:
 
 
 def test_every_metric_is_explained() -> None:
-    for family in Metrics().registry.collect():
+    for family in (*Metrics().registry.collect(), *ProviderMetrics().registry.collect()):
         name = f"{family.name}_total" if family.type == "counter" else family.name
         assert f"| `{name}` |" in OPERATIONS
 

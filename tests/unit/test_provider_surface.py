@@ -16,17 +16,10 @@ from provider import (
     ClosedError,
     ConfigError,
     ConformancePipeline,
-    DataAvailabilityStrategy,
     DataUnavailableError,
     EnhancedQuestDBProvider,
-    InvalidValueError,
     NodeSettings,
     SeamlessDataProvider,
-    SeamlessError,
-    StoreError,
-    StoreOwnedError,
-    TopicsError,
-    history_coverage,
 )
 from provider.testing import MemoryStorage
 from runtime import BackfillSettings
@@ -48,27 +41,27 @@ DSN = "questdb://127.0.0.1:9?pg_port=9"
 ASK: dict[str, Any] = {"node_id": NODE, "interval": DAY}
 
 
-@pytest.mark.parametrize("strategy", ["partial_fill", DataAvailabilityStrategy.SEAMLESS, "fast", 3])
+@pytest.mark.parametrize("strategy", ["fast", 3, None])
 def test_a_strategy_that_is_not_to_be_had_is_refused_with_those_that_are(strategy: Any) -> None:
     with pytest.raises(ConfigError) as refused:
         EnhancedQuestDBProvider(DSN, strategy=strategy)
     assert refused.value.key == "strategy"
-    assert refused.value.allowed == "FAIL_FAST ('fail_fast') or AUTO_BACKFILL ('auto_backfill')"
+    assert refused.value.allowed == (
+        "FAIL_FAST ('fail_fast') or AUTO_BACKFILL ('auto_backfill') or "
+        "PARTIAL_FILL ('partial_fill') or SEAMLESS ('seamless')"
+    )
 
 
 def test_an_unknown_option_is_refused_with_those_that_are_known() -> None:
-    options: Any = {"stratgy": "fail_fast", "sla": None}
+    options: Any = {"stratgy": "fail_fast", "sal": None}
     with pytest.raises(ConfigError) as refused:
         EnhancedQuestDBProvider(DSN, **options)
-    assert [p.key for p in refused.value.problems] == ["stratgy", "sla"]
+    assert [p.key for p in refused.value.problems] == ["stratgy", "sal"]
     assert "strategy" in refused.value.allowed
 
 
-def test_live_fetchers_are_refused_until_there_is_a_road_for_them(tmp_path: Path) -> None:
+def test_over_kafka_fetchers_are_refused_until_there_is_a_road_for_them(tmp_path: Path) -> None:
     fetcher = Upstream(sessions())
-    with pytest.raises(ConfigError) as direct:
-        EnhancedQuestDBProvider(DSN, live_fetcher=fetcher)
-    assert direct.value.key == "live_fetcher"
     with pytest.raises(ConfigError) as both:
         EnhancedQuestDBProvider.from_config(
             tmp_path / "seamless.yaml", fetcher=fetcher, live_fetcher=fetcher
@@ -217,21 +210,3 @@ async def test_the_sync_twin_refuses_to_wait_for_itself() -> None:
     with pytest.raises(BackfillFailedError, match="sync twin"):
         await asyncio.to_thread(provider.fetch_sync, START, END, **ASK)
     await provider.close()
-
-
-def test_all_errors_hang_on_one_tree() -> None:
-    for error in (
-        ConfigError,
-        InvalidValueError,
-        DataUnavailableError,
-        BackfillFailedError,
-        StoreError,
-        StoreOwnedError,
-        TopicsError,
-    ):
-        assert issubclass(error, SeamlessError)
-        assert isinstance(error.retriable, bool)
-
-
-def test_history_coverage_is_found_where_existing_code_looks_for_it() -> None:
-    assert history_coverage.CoverageRange(1, 2).end == 2

@@ -224,6 +224,7 @@ def test_only_the_server_itself_can_call_rows_bad(
     [
         ("ERROR:  table is suspended [tableName=bars_1m]", SuspendedTableError),
         ("table does not exist [table=bars_1m]\nLINE 1: SELECT", MissingTableError),
+        ("table name is reserved [table=bars_1m]\nLINE 1: SELECT", MissingTableError),
         ("timeout, query aborted [fd=2]", StoreUnavailableError),
         ("table busy [reason=insert]", StoreUnavailableError),
         ("Invalid column: nope", RefusedQueryError),
