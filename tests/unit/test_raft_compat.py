@@ -1,5 +1,7 @@
 """PySyncObj's private names: one that moves is refused by its name before a node starts."""
 
+import socket
+
 import pysyncobj.syncobj
 import pytest
 
@@ -10,6 +12,11 @@ from coordinator._service.raft.errors import IncompatibleLibraryError
 def test_the_installed_version_is_as_this_program_needs_it() -> None:
     """Run with every new version of the library."""
     assert compat.moved() == ()
+
+
+def test_addresses_can_still_be_written_as_text() -> None:
+    """The library replaces the socket module's function by one that works on Windows alone."""
+    assert socket.inet_ntop(socket.AF_INET6, bytes(15) + b"\x01") == "::1"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ used, and each of them is listed and looked for before a node starts: a version 
 moved is refused with its name, instead of running without the rule that hung on it.
 """
 
+import _socket
+import socket
 from collections.abc import Callable, Iterator
 from types import CodeType, ModuleType
 from typing import Final
@@ -25,6 +27,10 @@ from pysyncobj.version import VERSION
 from coordinator._service.raft import unpickler
 from coordinator._service.raft.connection import GuardedConnection
 from coordinator._service.raft.errors import IncompatibleLibraryError
+
+# PySyncObj puts a function for Windows alone into the socket module, on every system: whatever
+# else in this process writes an address as text would fail.
+socket.inet_ntop = _socket.inet_ntop
 
 VERSION_MIN: Final = (0, 3, 17)
 """Before it, terms and votes did not survive a restart."""
