@@ -99,7 +99,7 @@ def files(applied: Settings, tmp_path: Path) -> Files:
 class Worker:
     """One process of `python -m worker`."""
 
-    def __init__(self, files: Files, state: str) -> None:
+    def __init__(self, files: Files, state: str, environ: Mapping[str, str]) -> None:
         self.ready_file = files.folder / f"{state}.ready"
         self.log = files.folder / f"{state}.log"
         self.ready_file.unlink(missing_ok=True)
@@ -108,7 +108,7 @@ class Worker:
             self.process = subprocess.Popen(
                 [*command, "--ready-file", str(self.ready_file)],
                 cwd=ROOT,
-                env={"SEAMLESS_STATE_DIR": str(files.folder / state), "PATH": ""},
+                env={"SEAMLESS_STATE_DIR": str(files.folder / state), "PATH": "", **environ},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -129,8 +129,8 @@ class Worker:
 
 
 @contextmanager
-def worker_of(files: Files, state: str = "state") -> Iterator[Worker]:
-    worker = Worker(files, state)
+def worker_of(files: Files, state: str = "state", **environ: str) -> Iterator[Worker]:
+    worker = Worker(files, state, environ)
     try:
         yield worker
     finally:
@@ -373,6 +373,21 @@ async def test_a_second_worker_ends_with_2_and_says_who_runs(
             assert await second.ends() == 2
             assert "another fetch worker runs" in second.told()
             assert ("process " if state == "state" else "from ") in second.told()
+        assert first.process.poll() is None
+
+
+async def test_a_worker_with_a_lease_service_does_not_start_beside_one_without(
+    applied: Settings, files: Files
+) -> None:
+    """Two that grant leases would have everything fetched twice; it is found out by the group."""
+    del applied
+    with worker_of(files) as first:
+        await first.ready()
+        nobody = {"SEAMLESS_COORDINATOR_URLS": "http://127.0.0.1:9"}
+        with worker_of(files, "elsewhere", **nobody) as second:
+            assert await second.ends() == 2
+            assert "another fetch worker runs" in second.told()
+            assert "coordinator" in second.told()
         assert first.process.poll() is None
 
 
