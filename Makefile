@@ -32,6 +32,10 @@ faults: .venv
 simulate: .venv
 	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),1000) --first $(or $(FIRST),0) --jobs 2
 
+# What takes too long for `make test`.
+soak: .venv
+	$(BIN)/python -m pytest -m soak
+
 bench: .venv
 	$(BIN)/python -m benchmarks
 

@@ -1,14 +1,15 @@
-"""Runs the benchmarks: `python -m benchmarks [materialize|fetch|fetch_million|provider ...]`."""
+"""Runs the benchmarks: `python -m benchmarks [materialize|fetch|fetch_million|provider|...]`."""
 
 import asyncio
 import dataclasses
 import secrets
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
-from benchmarks import fetch, materialize, provider
+from benchmarks import coordinator, fetch, materialize, provider
 from ops.stack import LocalStack
 from runtime import KafkaSettings, RegistrySettings, Settings, StoreSettings
 
@@ -18,6 +19,9 @@ ALL: dict[str, Callable[[Settings], Awaitable[None]]] = {
     "fetch_million": fetch.run_million,
     "provider": provider.run,
 }
+
+ALONE: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {"coordinator": coordinator.run}
+"""Those that need no servers."""
 
 
 async def _run(names: list[str], settings: Settings) -> None:
@@ -33,11 +37,20 @@ async def _run(names: list[str], settings: Settings) -> None:
 
 def main() -> int:
     """Measure on servers of its own, which are gone afterwards."""
-    names = sys.argv[1:] or list(ALL)
-    unknown = [name for name in names if name not in ALL]
+    every = [*ALONE, *ALL]
+    names = sys.argv[1:] or every
+    unknown = [name for name in names if name not in every]
     if unknown:
-        print(f"benchmark must be one of {', '.join(ALL)}, was {unknown[0]!r}", file=sys.stderr)
+        print(f"benchmark must be one of {', '.join(every)}, was {unknown[0]!r}", file=sys.stderr)
         return 2
+    for name in names:
+        if name in ALONE:
+            asyncio.run(ALONE[name]())
+    names = [name for name in names if name in ALL]
+    return _on_servers(names) if names else 0
+
+
+def _on_servers(names: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="seamless-bench-") as state:
         stack = LocalStack(Path(state), ports="free")
         try:

@@ -11,6 +11,13 @@ from typing import Self
 TICKS_S = os.sysconf("SC_CLK_TCK")
 
 
+def cpu_s(pid: int) -> float:
+    """Return the CPU seconds that all threads of a process have used."""
+    text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+    fields = text.rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_S
+
+
 class Measured:
     """A Python process of this project whose CPU seconds and memory can be asked for."""
 
@@ -28,9 +35,7 @@ class Measured:
 
     def cpu_s(self) -> float:
         """Return the CPU seconds that all its threads have used."""
-        text = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="ascii")
-        fields = text.rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS_S
+        return cpu_s(self._process.pid)
 
     def memory_max_mb(self) -> float:
         """Return the most resident memory that it has had."""

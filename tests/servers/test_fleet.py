@@ -59,7 +59,7 @@ async def test_every_bar_comes_once_whoever_dies(fleet: FleetRoad, kills: int, c
         assert fleet.check_leases(events, each.node) >= WINDOWS
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(400)
 async def test_what_a_sleeper_publishes_late_is_refused(fleet: FleetRoad) -> None:
     """It sleeps for two lives of its leases, and does not know that they are over."""
     series = fleet.series()
@@ -87,7 +87,7 @@ async def test_what_a_sleeper_publishes_late_is_refused(fleet: FleetRoad) -> Non
     await asyncio.to_thread(fleet.compare, series)
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(400)
 async def test_leases_are_complete_before_the_store_shows_anything(fleet: FleetRoad) -> None:
     """With the verdict on their chunk; the request waits for the store, the leases do not."""
     series = fleet.series()
@@ -105,7 +105,7 @@ async def test_leases_are_complete_before_the_store_shows_anything(fleet: FleetR
     assert fleet.check_leases(events, series.node) == WINDOWS
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("lives", [1.2, pytest.param(3.5, marks=pytest.mark.soak)])
 async def test_no_lease_looks_stalled_while_the_store_is_away(
     fleet: FleetRoad, lives: float
@@ -125,7 +125,7 @@ async def test_no_lease_looks_stalled_while_the_store_is_away(
     assert not stale
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(400)
 async def test_a_backfill_goes_on_when_the_leading_coordinator_dies(fleet: FleetRoad) -> None:
     series = fleet.series()
     request = fleet.ask(series)
