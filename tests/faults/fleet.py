@@ -14,6 +14,7 @@ import httpx
 import yaml
 
 from avro_schemas import BarChunk, ConformanceReport, Verdict
+from bars.series import Series
 from bars.window import Window, covered
 from ops.deadletters import Filters
 from ops.stack import LocalStack
@@ -21,7 +22,18 @@ from ops.stack.fleet import NodePorts
 from runtime import Settings, SystemClock
 from sources.testing import calls_of
 from tests.faults.road import PATIENCE_S, Agent, Places, Road, RoadError
-from topics import Catalogue, Codec, RawMessage, Registry, Tail, Topic, deadletter_info
+from topics import (
+    Catalogue,
+    Codec,
+    RawMessage,
+    Registry,
+    Tail,
+    Topic,
+    bounds,
+    deadletter_info,
+    partition_of,
+)
+from worker.kafka import StoreLedger
 
 NODES = 3
 WORKERS = 4
@@ -167,6 +179,22 @@ class FleetRoad(Road):
                 return
             await asyncio.sleep(0.2)
         raise RoadError(f"not all of {node} is done\n{self.tails()}")
+
+    async def until_judged(self, series: Series) -> None:
+        """Return when a worker would say that every chunk of a series is judged and visible."""
+        chunks = Catalogue.of(self.settings.kafka).chunks.name
+        partition = partition_of(series.key, self.settings.kafka.partitions)
+        end = (await asyncio.to_thread(bounds, self.settings.kafka, (chunks,)))[
+            chunks, partition
+        ].end
+        with self.store() as store:
+            async with codec_of(self.settings) as codec:
+                ledger = StoreLedger(store.ledger, self.settings.kafka, codec)
+                for _ in range(int(PATIENCE_S / 0.2)):
+                    if await ledger.judged(series) >= end:
+                        return
+                    await asyncio.sleep(0.2)
+        raise RoadError(f"chunks of {series} below {end} are not told as visible\n{self.tails()}")
 
     async def letters(self, error_class: str, count: int) -> list[tuple[int, str]]:
         """Return token and node of so many dead letters of a class."""

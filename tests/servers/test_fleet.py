@@ -101,6 +101,7 @@ async def test_leases_are_complete_before_the_store_shows_anything(fleet: FleetR
         materialize.signal(signal.SIGCONT)
     await fleet.done(request)
     await asyncio.to_thread(fleet.compare, series)
+    await fleet.until_judged(series)
     events = await fleet.events(await fleet.leader())
     assert fleet.check_leases(events, series.node) == WINDOWS
 
