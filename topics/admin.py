@@ -239,19 +239,26 @@ def _states(admin: _Admin, catalogue: Catalogue) -> dict[str, TopicState]:
     return {name: TopicState(partitions[name], configs[name]) for name in names}
 
 
-def apply_topics(kafka: KafkaSettings) -> list[Change]:
-    """Do Kafka's half of `apply`, without a registry.
-
-    Raises:
-        PartitionCountError: A topic has another number of partitions; nothing was changed.
-        KafkaUnavailableError: No broker answered in time.
-    """
-    catalogue = Catalogue.of(kafka)
-    admin = _Admin(kafka)
+def _fitting(admin: _Admin, catalogue: Catalogue, kafka: KafkaSettings) -> dict[str, TopicState]:
+    """Return the topics that exist, each with the right number of partitions."""
     states = _states(admin, catalogue)
     other = {n: s.partitions for n, s in states.items() if s.partitions != kafka.partitions}
     if other:
         raise PartitionCountError(other, kafka.partitions)
+    return states
+
+
+def apply_topics(kafka: KafkaSettings) -> list[Change]:
+    """Do Kafka's half of `apply`, without a registry.
+
+    Raises:
+        PartitionCountError: A topic has another number of partitions; nothing was changed, unless
+            somebody made it at the same time.
+        KafkaUnavailableError: No broker answered in time.
+    """
+    catalogue = Catalogue.of(kafka)
+    admin = _Admin(kafka)
+    states = _fitting(admin, catalogue, kafka)
     missing = [topic for topic in catalogue if topic.name not in states]
     changes = [
         Change(topic.name, "created", "", f"{kafka.partitions} partitions")
@@ -259,6 +266,9 @@ def apply_topics(kafka: KafkaSettings) -> list[Change]:
         if admin.create(topic, kafka)
     ]
     admin.wait_for([topic.name for topic in missing])
+    if len(changes) < len(missing):
+        # Somebody else made some just now, and may have made them otherwise.
+        states = _fitting(admin, catalogue, kafka)
     for topic in catalogue:
         differences = compare(topic, states[topic.name], kafka) if topic.name in states else []
         if differences:

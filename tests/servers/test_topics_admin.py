@@ -26,6 +26,7 @@ from topics import (
     check,
     ping,
 )
+from topics.admin import _Admin
 
 pytestmark = pytest.mark.servers
 
@@ -86,12 +87,32 @@ async def test_another_number_of_partitions_is_an_error_and_changes_nothing(
     live = Catalogue.of(settings.kafka).live.name
     admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap})
     admin.create_topics([NewTopic(live, 3, 1)])[live].result(10)
+    _Admin(settings.kafka).wait_for([live])
     with pytest.raises(PartitionCountError, match=f"is 4: {live} has 3") as raised:
         await apply(settings)
     assert raised.value.found == {live: 3}
     differences = await check(settings)
     assert Difference(live, "partitions", "3", "4") in differences
     assert sum(d.what == "topic" for d in differences) == 8
+
+
+async def test_a_topic_that_somebody_else_makes_meanwhile_is_looked_at_too(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Brokers list a new topic after a while: `apply` then finds it only when it makes it."""
+    live = Catalogue.of(settings.kafka).live.name
+    listed = _Admin.partitions
+    looks: list[str] = []
+
+    def late(self: _Admin) -> dict[str, int]:
+        looks.append(live)
+        return {n: count for n, count in listed(self).items() if n != live or len(looks) > 1}
+
+    admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap})
+    admin.create_topics([NewTopic(live, 3, 1)])[live].result(10)
+    monkeypatch.setattr(_Admin, "partitions", late)
+    with pytest.raises(PartitionCountError, match=f"is 4: {live} has 3"):
+        await apply(settings)
 
 
 async def test_the_registry_refuses_an_incompatible_schema(applied: Settings) -> None:
