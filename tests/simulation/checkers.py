@@ -20,10 +20,8 @@ from coordinator.machine import (
     Renew,
 )
 from tests.simulation.history import History, Op
-from tests.simulation.nodes import CONFIG, SESSION_TTL_S
 from tests.simulation.wgl import Call, linearizable
 
-TTL_S: Final = CONFIG.lease_ttl_ms / 1_000
 HOLDS: Final = 0.9
 """Part of a lease's life in which its holder acts; clocks are right to five parts in a hundred."""
 
@@ -137,9 +135,9 @@ def _holdings(history: History) -> Iterator[_Holding]:
     for op in sorted(history.ops, key=lambda each: each.called):
         command, reply = op.command, op.reply
         good = reply is not None and reply.code is Code.OK
-        believed = op.called + TTL_S * HOLDS
+        believed = op.called + history.lease_ttl_s * HOLDS
         if isinstance(command, OpenSession | KeepSession) and good:
-            sessions[op.worker] = op.called + SESSION_TTL_S * HOLDS
+            sessions[op.worker] = op.called + history.session_ttl_s * HOLDS
         elif isinstance(command, Acquire) and reply is not None:
             end = min(believed, sessions.get(op.worker, 0.0))
             held |= {lease.token: _Holding(lease, op.returned, end) for lease in reply.leases}

@@ -67,6 +67,8 @@ class Ending:
 class History:
     """All of it, in the order in which it happened."""
 
+    lease_ttl_s: float
+    session_ttl_s: float
     ops: list[Op] = field(default_factory=list)
     applications: list[Application] = field(default_factory=list)
     restored: list[Application] = field(default_factory=list)

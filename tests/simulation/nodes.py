@@ -19,6 +19,11 @@ CONFIG = MachineConfig(
 )
 
 
+def new_history() -> History:
+    """Return the history of a run in which nothing has happened yet."""
+    return History(lease_ttl_s=CONFIG.lease_ttl_ms / 1_000, session_ttl_s=SESSION_TTL_S)
+
+
 class IdlePoller(Poller):  # type: ignore[misc]  # the library has no types
     """There are no files to wait for: PySyncObj's own methods refuse to take one."""
 

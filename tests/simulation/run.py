@@ -12,6 +12,7 @@ from tests.simulation.checkers import violations
 from tests.simulation.cluster import Cluster
 from tests.simulation.faults import Faults
 from tests.simulation.history import Ending, History
+from tests.simulation.nodes import new_history
 from tests.simulation.workers import Burst, Client, planner_life, worker_life
 from tests.simulation.world import World
 
@@ -46,7 +47,7 @@ def simulate(seed: int, build: Build = HONEST) -> Report:
     world = World(seed)
     shape = world.chance("shape")
     nodes = shape.choice((3, 3, 3, 3, 3, 3, 5, 1))
-    history = History()
+    history = new_history()
     with world.installed():
         cluster = Cluster(world, nodes, history, build, compact=shape.choice((40, 120, 10_000)))
         for name in cluster.names:

@@ -21,8 +21,8 @@ from coordinator.machine import (
     SeriesLane,
 )
 from tests.simulation import checkers
-from tests.simulation.history import NEVER, Application, Ending, History, Op, Said
-from tests.simulation.nodes import CONFIG
+from tests.simulation.history import NEVER, Application, Ending, Op, Said
+from tests.simulation.nodes import CONFIG, new_history
 from tests.simulation.wgl import Call, linearizable
 
 OK = Reply(code=Code.OK)
@@ -48,7 +48,8 @@ class _Writer:
     """Writes a history down, a line for each thing that happens."""
 
     def __init__(self) -> None:
-        self.history = History(equal_after_s=1.0, served_after_heal=True)
+        self.history = new_history()
+        self.history.equal_after_s, self.history.served_after_heal = 1.0, True
         self.history.endings = [
             Ending(node=name, applied=100, digest="d", leads=name == "a") for name in "abc"
         ]

@@ -13,7 +13,7 @@ import pytest
 
 from tests.simulation.builds import BROKEN, Build
 from tests.simulation.cluster import Cluster
-from tests.simulation.history import History
+from tests.simulation.nodes import new_history
 from tests.simulation.run import Report, simulate, simulate_many
 from tests.simulation.workers import Burst
 from tests.simulation.world import World
@@ -73,7 +73,7 @@ def test_a_seed_is_the_same_run_in_every_process() -> None:
 def test_a_leader_that_comes_back_with_a_long_tail_holds_nobody_up(tail: int) -> None:
     """PySyncObj steps back one entry a heartbeat: 1,000 entries of another leader took 64 s."""
     world = World(tail)
-    history = History()
+    history = new_history()
     with world.installed():
         cluster = Cluster(world, 3, history, compact=100_000)
         burst = Burst(cluster, history)

@@ -4,17 +4,13 @@ import asyncio
 import json
 import os
 import signal
-import socket
-import subprocess
-import sys
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from coordinator.client import (
@@ -24,85 +20,8 @@ from coordinator.client import (
     LeaseLostError,
 )
 from ops.cli import app
+from tests.faults.coordinator.nodes import Cluster, cluster
 from tests.unit.machine_help import spec
-
-START_S = 30.0
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports on which nobody listens now."""
-    with ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-
-
-class Cluster:
-    """Nodes as processes in one folder."""
-
-    def __init__(self, folder: Path, nodes: int = 1, **section: Any) -> None:
-        ports = free_ports(2 * nodes)
-        self.folder = folder
-        self.urls = [f"http://127.0.0.1:{port}" for port in ports[:nodes]]
-        peers = [f"127.0.0.1:{port}" for port in ports[nodes:]]
-        self.config = folder / "seamless.yaml"
-        document = {
-            "state_dir": str(folder),
-            "coordinator": {"urls": self.urls, "peers": peers, **section},
-        }
-        self.config.write_text(yaml.safe_dump(document))
-        self.running: dict[int, subprocess.Popen[bytes]] = {}
-
-    def start(self, number: int) -> None:
-        """Start a node; `ready` waits for it."""
-        self._ready(number).unlink(missing_ok=True)
-        words = ["--config", str(self.config), "--node", str(number)]
-        words += ["--ready-file", str(self._ready(number))]
-        with (self.folder / f"{number}.log").open("ab") as log:
-            self.running[number] = subprocess.Popen(
-                [sys.executable, "-m", "coordinator", *words], stderr=log, cwd=ROOT
-            )
-
-    async def ready(self, *numbers: int) -> None:
-        """Return when nodes have said that they are ready."""
-        async with asyncio.timeout(START_S):
-            for number in numbers:
-                while not self._ready(number).exists():
-                    assert self.running[number].poll() is None, self.log(number)
-                    await asyncio.sleep(0.02)
-
-    def end(self, number: int, how: int = signal.SIGTERM) -> int:
-        """Send a signal to a node and return its exit code."""
-        process = self.running.pop(number)
-        process.send_signal(how)
-        return process.wait(START_S)
-
-    def log(self, number: int) -> str:
-        return (self.folder / f"{number}.log").read_text()
-
-    def run(self, *words: str) -> tuple[int, str]:
-        """Run a node that is to end by itself; return its exit code and what it said."""
-        command = [sys.executable, "-m", "coordinator", "--config", str(self.config), *words]
-        ended = subprocess.run(
-            command, capture_output=True, text=True, timeout=START_S, check=False, cwd=ROOT
-        )
-        return ended.returncode, ended.stderr
-
-    def _ready(self, number: int) -> Path:
-        return self.folder / f"{number}.ready"
-
-
-@contextmanager
-def cluster(folder: Path, nodes: int = 1, **section: Any) -> Iterator[Cluster]:
-    made = Cluster(folder, nodes, **section)
-    try:
-        yield made
-    finally:
-        for process in made.running.values():
-            process.kill()
-            process.wait()
 
 
 @asynccontextmanager
@@ -173,8 +92,7 @@ async def test_a_node_that_was_made_stays_as_it_was_made(tmp_path: Path) -> None
         made.start(1)
         await made.ready(1)
         made.end(1)
-        document = yaml.safe_load(made.config.read_text())
-        made.config.write_text(yaml.safe_dump({**document, "backfill": {"max_attempts": 9}}))
+        made.configure(backfill={"max_attempts": 9})
         made.start(1)
         await made.ready(1)
         made.end(1)

@@ -19,8 +19,8 @@ from coordinator.client import ClientOptions, DistributedBackfillCoordinator, Ma
 from coordinator.machine import Event, Tick, initial
 from coordinator.machine.replica import Replica
 from runtime.clock import SystemClock
+from tests.faults.coordinator.nodes import free_ports
 from tests.lease_suite import Bench, LeaseSuite, eventually
-from tests.unit.test_coordinator_process import free_ports
 
 STEP_S = 4.0
 """One entry lets at most five seconds pass."""
