@@ -1,9 +1,12 @@
-"""Every fault, three times, with outages of 20 s: `make faults`. Prints a table."""
+"""Every fault, three times, on the road with outages of 20 s: `make faults`. Prints a table."""
 
+import argparse
 import asyncio
 import sys
 import tempfile
-import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -12,50 +15,61 @@ from rich.table import Table
 from ops.stack import LocalStack
 from tests.conftest import TEST_OPTIONS
 from tests.faults.road import Road
-from tests.faults.scenarios import SCENARIOS, run
+from tests.faults.scenarios import SCENARIOS, Scenario, run
+from tests.faults.table import LOST, Row, lease_rows, run_rows, soak_rows
 
 ROUNDS = 3
 OUTAGE_S = 20.0
 SESSION_MS = 10_000
+SOAK_S = 3_600.0
 
 
-async def _rounds(stack: LocalStack, folder: Path, table: Table, names: list[str]) -> int:
-    failed = 0
+def _road_rows(stack: LocalStack) -> Iterator[Row]:
     for scenario in SCENARIOS:
-        if names and not any(name in scenario.name for name in names):
-            continue
-        results = []
-        for number in range(ROUNDS):
-            place = folder / f"{SCENARIOS.index(scenario)}-{number}"
-            place.mkdir()
-            road = Road(stack, place, SESSION_MS)
-            began = time.monotonic()
-            try:
-                await road.open()
-                await run(road, scenario, OUTAGE_S)
-            except (AssertionError, OSError) as error:
-                failed += 1
-                results.append("LOST")
-                print(f"{scenario.name}, round {number + 1}: {error}", file=sys.stderr)
-            else:
-                results.append(f"ok {time.monotonic() - began:.0f} s")
-            finally:
-                await road.close()
-        print(f"{scenario.name}: {', '.join(results)}", flush=True)
-        table.add_row(scenario.name, scenario.goal, *results)
-    return failed
+        run_it = partial(_on_the_road, stack, scenario)
+        yield Row(name=scenario.name, goal=scenario.goal, rounds=ROUNDS, run=run_it)
+
+
+def _on_the_road(stack: LocalStack, scenario: Scenario, folder: Path) -> str:
+    async def once() -> None:
+        road = Road(stack, folder, SESSION_MS)
+        try:
+            await road.open()
+            await run(road, scenario, OUTAGE_S)
+        finally:
+            await road.close()
+
+    asyncio.run(once())
+    return "the store equals the source"
+
+
+def _named(rows: Iterator[Row] | list[Row], words: list[str]) -> list[Row]:
+    return [row for row in rows if not words or any(word in row.name for word in words)]
 
 
 def main() -> int:
     """Run those whose names have a word of the command line in them; all without one."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("words", nargs="*", help="parts of names; none: all")
+    parser.add_argument(
+        "--soak", type=float, nargs="?", const=SOAK_S, metavar="SECONDS", help="the long ones"
+    )
+    parser.add_argument("--seed", type=int, help="of the load on the lease service")
+    chosen = parser.parse_args()
     table = Table("fault", "goal", *(f"round {n + 1}" for n in range(ROUNDS)))
-    with tempfile.TemporaryDirectory(prefix="seamless-faults-") as folder:
-        stack = LocalStack(Path(folder, "stack"), ports="free", options=TEST_OPTIONS)
-        try:
+    failed = 0
+    with tempfile.TemporaryDirectory(prefix="seamless-faults-") as space, ExitStack() as servers:
+        stack = LocalStack(Path(space, "stack"), ports="free", options=TEST_OPTIONS)
+        on_road = [] if chosen.soak else _named(_road_rows(stack), chosen.words)
+        leases = (
+            soak_rows(chosen.soak, chosen.seed) if chosen.soak else lease_rows(ROUNDS, chosen.seed)
+        )
+        if on_road:
+            servers.callback(stack.down)
             stack.up_servers()
-            failed = asyncio.run(_rounds(stack, Path(folder), table, sys.argv[1:]))
-        finally:
-            stack.down()
+        for row, results in run_rows([*on_road, *_named(leases, chosen.words)], Path(space)):
+            table.add_row(row.name, row.goal, *results)
+            failed += results.count(LOST)
     Console().print(table)
     return 1 if failed else 0
 
