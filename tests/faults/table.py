@@ -5,6 +5,7 @@ import secrets
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -148,6 +149,7 @@ def run_rows(rows: Sequence[Row], folder: Path) -> list[tuple[Row, list[str]]]:
             except Exception as error:  # noqa: BLE001 - whatever it is, the others have their turn
                 results.append(LOST)
                 print(f"{row.name}, round {turn + 1}: {error!r}", file=sys.stderr)
+                traceback.print_exception(error)
             else:
                 results.append(f"ok {time.monotonic() - began:.0f} s")
                 print(f"{row.name}: {figures}", flush=True)

@@ -170,8 +170,13 @@ class Trial:
         # The same bytes on all of them; the state in them is one.
         found = verify_snapshot(states[0])
         self.history.endings = [
-            Ending(node=node, applied=found.index, digest=found.digest, leads=number == leader)
-            for number, node in enumerate(self.logs.folders, 1)
+            Ending(
+                node=f"node-{number}",
+                applied=found.index,
+                digest=found.digest,
+                leads=number == leader,
+            )
+            for number in self.nodes.numbers
         ]
         return found
 
