@@ -6,12 +6,22 @@ import time
 from pathlib import Path
 from statistics import median
 
+from tests.faults.coordinator.load import HOLDING_S
 from tests.faults.coordinator.trial import RESUME_S, p99, require, trial
 
 
-async def kill(folder: Path, seed: int, kills: int = 10) -> str:
-    """Kill the node that leads, again and again, and start it anew."""
+async def kill(folder: Path, seed: int, kills: int = 10, holds_s: float = HOLDING_S) -> str:
+    """Kill the node that leads, again and again, and start it anew.
+
+    Args:
+        folder: For everything.
+        seed: Of the load.
+        kills: How often.
+        holds_s: How long workers have a lease at most; longer: their log grows more slowly.
+    """
     async with trial(folder, seed, victims=False) as t:
+        for worker in t.load.workers:
+            worker.holds_s = holds_s
         waits = []
         healed = time.monotonic()
         for _ in range(kills):
