@@ -316,6 +316,9 @@ async def test_a_request_goes_in_and_its_bars_come_out_once(
             assert (info.topic, info.error_class) == (judge.topics.requests.name, "not_avro")
             assert judge.buried[0].value == b"no Avro at all"
 
+            async with asyncio.timeout(WAIT_S):
+                while sum(await committed_of(applied)) < 4:  # told first, committed afterwards
+                    await asyncio.sleep(0.05)
             worker.process.send_signal(signal.SIGTERM)
             assert await worker.ends() == 0, worker.told()
         assert sum(await committed_of(applied)) == 4

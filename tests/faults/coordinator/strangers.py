@@ -17,7 +17,7 @@ import httpx
 
 from coordinator.machine import State
 from coordinator.recovery.offline import verify_snapshot
-from tests.faults.coordinator.trial import RESUME_S, Trial, require, trial
+from tests.faults.coordinator.trial import LEASE_TTL_MS, LOOK_S, RESUME_S, Trial, require, trial
 from tests.unit.raft_peers import RawPeer
 
 ROUNDS = 3
@@ -28,6 +28,10 @@ REFUSED = "coordinator_unpickle_rejected_total "
 
 COPIES = ("/v1/leases:progress", "/v1/leases:complete", "/v1/leases:fail", "/v1/leases:renew")
 LATE_S = 1.0
+
+STILL_S = 5 * LEASE_TTL_MS / 1_000
+"""Within it every lease has ended and every retry come due."""
+
 HEADERS = {"Idempotency-Key": "k"}
 
 
@@ -212,7 +216,7 @@ async def repeat(folder: Path, seed: int) -> str:
         await t.heard.worked(3 * len(COPIES) * 20)
         await t.prove(began)
         leader, _ = await t.leader()
-        before = await _state(t, leader)
+        before = await _still(t, leader)
         once_more = BadWay(way)
         for request in reversed(way.sent):
             url = request.url.copy_with(port=httpx.URL(t.nodes.urls[leader - 1]).port)
@@ -222,6 +226,18 @@ async def repeat(folder: Path, seed: int) -> str:
         require(await _state(t, leader) == before, "requests that came again changed the state")
         require(not way.others, "\n".join(way.others[:5]))
         return f"{way.repeated} requests came again, in any order"
+
+
+async def _still(t: Trial, number: int) -> State:
+    """Return what a node holds once time alone changes nothing of it.
+
+    A lease whose grant was never answered lives until it expires, and a window that failed waits.
+    """
+    end = time.monotonic() + STILL_S
+    while (state := await _state(t, number)).leases or state.index.due:
+        require(time.monotonic() < end, f"leases or retries are left after {STILL_S} s")
+        await asyncio.sleep(LOOK_S)
+    return state
 
 
 async def _state(t: Trial, number: int) -> State:
