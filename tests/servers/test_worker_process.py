@@ -318,7 +318,7 @@ async def test_a_request_goes_in_and_its_bars_come_out_once(
 
             async with asyncio.timeout(WAIT_S):
                 while sum(await committed_of(applied)) < 4:  # told first, committed afterwards
-                    await asyncio.sleep(0.05)
+                    await judge.news()
             worker.process.send_signal(signal.SIGTERM)
             assert await worker.ends() == 0, worker.told()
         assert sum(await committed_of(applied)) == 4
