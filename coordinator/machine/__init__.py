@@ -21,6 +21,7 @@ Decided here, and shown by the tests:
   again.
 * A holder that comes late is told how its lease ended, and counted. Nothing else happens.
 * To wait for a verdict is progress: an outage behind the holder makes no lease stalled.
+* The configuration is part of the state, so it changes by order too, at one place in the log.
 * Whoever changes something by order names what they expect to find, and why.
 
 `wire` has the documents, `replica` what a log applies, `views` what is read out of a state.
@@ -39,6 +40,7 @@ from coordinator.machine.commands import (
     CloseSession,
     Command,
     Complete,
+    Configure,
     Fail,
     ForceComplete,
     KeepSession,
@@ -104,6 +106,7 @@ __all__ = [
     "Code",
     "Command",
     "Complete",
+    "Configure",
     "Event",
     "Fail",
     "Failure",

@@ -12,6 +12,7 @@ from coordinator.machine import _holding as holding
 from coordinator.machine import _jobs as jobs
 from coordinator.machine import _sessions as sessions
 from coordinator.machine import commands as c
+from coordinator.machine._configure import configure
 from coordinator.machine._draft import Draft
 from coordinator.machine._queue import pass_over_time, settle, wait_ms
 from coordinator.machine._refuse import invalid
@@ -113,4 +114,5 @@ _HANDLERS: Mapping[type, Callable[[Draft, Any], Reply]] = {
     c.ResumeLane: admin.resume_lane,
     c.SetPolicy: admin.set_policy,
     c.BumpEpoch: admin.bump_epoch,
+    c.Configure: configure,
 }

@@ -7,6 +7,7 @@ from coordinator.machine._sorted import SortedMap
 from coordinator.machine.replies import Event
 from coordinator.machine.state import (
     NEVER_MS,
+    Ended,
     Index,
     Job,
     Lane,
@@ -64,6 +65,7 @@ class Draft:
     def __init__(self, state: State) -> None:
         self._base = state
         self.config: MachineConfig = state.config
+        self.config_version = state.config_version
         self.clock_ms = state.clock_ms
         self.epoch = state.epoch
         self.counter = state.counter
@@ -216,10 +218,7 @@ class Draft:
         key = poison_key(poisoned)
         self.poisoned.put(key, poisoned)
         self.poisoned_order.put((poisoned.index, *key), None)
-        while len(self.poisoned) > self.config.poisoned_max:
-            oldest = self.poisoned_order.now.first()
-            assert oldest is not None  # noqa: S101 - as many as there are poisoned windows
-            self.drop_poisoned(self.poisoned[oldest[0][1:]])
+        self._forget_oldest()
 
     def drop_poisoned(self, poisoned: Poisoned) -> None:
         """Forget a window that was given up."""
@@ -227,10 +226,39 @@ class Draft:
         self.poisoned.drop(key)
         self.poisoned_order.drop((poisoned.index, *key))
 
+    def put_ended(self, ended: Ended) -> None:
+        """Remember how a lease ended; the oldest beyond the limit are forgotten."""
+        self.ended.put(ended.token, ended)
+        self.ended_order.put(ended.index, ended.token)
+        self._forget_oldest()
+
+    def put_config(self, config: MachineConfig) -> None:
+        """Let other rules hold: everything that follows from the rules is worked out again."""
+        leases = tuple(self.leases.now.values())
+        for lease in leases:
+            self.drop_lease(lease)
+        self.config = config
+        self.config_version += 1
+        for lease in leases:
+            self.put_lease(replace(lease, moved_ms=self.clock_ms))
+        self._forget_oldest()
+        self.dirty.update(dict.fromkeys(self.lanes.now))
+
+    def _forget_oldest(self) -> None:
+        while len(self.ended) > self.config.ended_max:
+            index, token = next(self.ended_order.now.between())
+            self.ended.drop(token)
+            self.ended_order.drop(index)
+        while len(self.poisoned) > self.config.poisoned_max:
+            (_, lane_key, start), _ = next(self.poisoned_order.now.between())
+            self.drop_poisoned(self.poisoned[lane_key, start])
+
     def commit(self) -> State:
         """Return the state with all changes."""
         return replace(
             self._base,
+            config=self.config,
+            config_version=self.config_version,
             epoch=self.epoch,
             counter=self.counter,
             clock_ms=self.clock_ms,

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from bars.window import Window
-from coordinator.machine.values import Failure, JobSpec, Policy, SeriesLane
+from coordinator.machine.values import Failure, JobSpec, MachineConfig, Policy, SeriesLane
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,6 +265,20 @@ class BumpEpoch(AdminCommand):
     """The epoch that stands."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configure(AdminCommand):
+    """From now on these rules hold, for all nodes at the same place in the log.
+
+    Leases in force keep their end until they are renewed, and are watched for progress anew.
+    """
+
+    config: MachineConfig
+    """All of them."""
+
+    version: int
+    """Version of the rules that stand."""
+
+
 AnyCommand: TypeAlias = (
     Tick
     | Barrier
@@ -289,4 +303,5 @@ AnyCommand: TypeAlias = (
     | ResumeLane
     | SetPolicy
     | BumpEpoch
+    | Configure
 )

@@ -245,6 +245,9 @@ class State:
 
     config: MachineConfig
     epoch: int
+    config_version: int = 0
+    """Rises with every change of the configuration by order; 0: it is the first."""
+
     counter: int = 0
     clock_ms: int = 0
     """The sum of all `elapsed_ms`."""

@@ -65,6 +65,7 @@ OPS: Mapping[str, type[c.AnyCommand]] = {
     "resume_lane": c.ResumeLane,
     "set_policy": c.SetPolicy,
     "bump_epoch": c.BumpEpoch,
+    "configure": c.Configure,
 }
 """Every command by its name in documents."""
 

@@ -1,5 +1,7 @@
 """The machine against a model, under every order of commands that Hypothesis thinks of."""
 
+from dataclasses import replace
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
@@ -11,6 +13,7 @@ from coordinator.machine import (
     BumpEpoch,
     Code,
     Complete,
+    Configure,
     ForceComplete,
     LeaseEnd,
     OpenSession,
@@ -118,6 +121,17 @@ class Coordinator(Holders):
             policy = Policy(what)
             command = SetPolicy(target=where, version=version, policy=policy, reason="x")
         self.order(command, stands=known)
+
+    @rule(
+        known=st.booleans(),
+        ttl_ms=st.sampled_from([500, 1_000, 3_000]),
+        few=st.sampled_from([2, 5]),
+    )
+    def configure(self, known: bool, ttl_ms: int, few: int) -> None:
+        config = replace(CONFIG, lease_ttl_ms=ttl_ms, ageing_ms=3 * ttl_ms, ended_max=few)
+        version = self.state.config_version + (not known)
+        self.order(Configure(config=config, version=version, reason="x"), stands=known)
+        assert (self.state.config == config) or not known
 
     @rule(more=st.integers(1, 3), known=st.booleans())
     def bump_epoch(self, more: int, known: bool) -> None:

@@ -51,6 +51,11 @@ def summary(state: State) -> Row:
     }
 
 
+def config(state: State) -> Row:
+    """Return the rules that hold, and their version."""
+    return {"version": state.config_version, "values": asdict(state.config)}
+
+
 def sessions(state: State, _query: Mapping[str, str]) -> Iterator[Row]:
     """Yield the workers."""
     held: dict[str, int] = {}
