@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from coordinator.machine import _admin as admin
+from coordinator.machine import _claims as claims
 from coordinator.machine import _holding as holding
 from coordinator.machine import _jobs as jobs
 from coordinator.machine import _sessions as sessions
@@ -100,6 +101,8 @@ _HANDLERS: Mapping[type, Callable[[Draft, Any], Reply]] = {
     c.CancelJob: jobs.cancel_job,
     c.QueryJob: jobs.query_job,
     c.Acquire: holding.acquire,
+    c.ClaimWindow: claims.claim_window,
+    c.EndClaim: claims.end_claim,
     c.Renew: holding.renew,
     c.Progress: holding.progress,
     c.Complete: holding.complete,

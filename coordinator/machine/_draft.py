@@ -3,10 +3,12 @@
 from dataclasses import replace
 from typing import Generic, TypeVar
 
+from bars.series import Series
 from coordinator.machine._sorted import SortedMap
 from coordinator.machine.replies import Event
 from coordinator.machine.state import (
     NEVER_MS,
+    Claim,
     Ended,
     Index,
     Job,
@@ -84,6 +86,7 @@ class Draft:
         self.due = Table(index.due)
         self.ages = Table(index.ages)
         self.session_ends = Table(index.session_ends)
+        self.claimed = Table(index.claimed)
         self.lease_ends = Table(index.lease_ends)
         self.held = Table(index.held)
         self.asking = Table(index.asking)
@@ -113,19 +116,41 @@ class Draft:
 
     def put_session(self, session: Session) -> None:
         """Open a session, or let it live on."""
-        self._end_watch(session.session_id)
+        known = self._end_watch(session.session_id)
         self.sessions.put(session.session_id, session)
         self.session_ends.put((session.expires_ms, session.session_id), None)
+        if session.claim is not None and known is None:
+            self.claimed.put(_place_of(session.claim), session.claim)
+            self._look_at_lanes_of(session.claim.series)
 
     def drop_session(self, session_id: str) -> None:
         """Forget a session; its leases are somebody else's business."""
-        self._end_watch(session_id)
+        known = self._end_watch(session_id)
         self.sessions.drop(session_id)
+        if known is not None and known.claim is not None:
+            self.claimed.drop(_place_of(known.claim))
+            self._look_at_lanes_of(known.claim.series)
 
-    def _end_watch(self, session_id: str) -> None:
+    def _end_watch(self, session_id: str) -> Session | None:
         known = self.sessions.get(session_id)
         if known is not None:
             self.session_ends.drop((known.expires_ms, session_id))
+        return known
+
+    def claims_of(self, series: Series) -> tuple[Claim, ...]:
+        """Return what is claimed of a series, ascending."""
+        if not len(self.claimed):
+            return ()
+        whole = (series.key, -NEVER_MS * 2), (series.key, NEVER_MS * 2)
+        return tuple(claim for _, claim in self.claimed.now.between(*whole))
+
+    def lanes_of(self, series: Series) -> tuple[Lane, ...]:
+        """Return the lanes of a series, ascending."""
+        found = self.lanes.now.between(f"{series.key}|", f"{series.key}}}")  # } follows |
+        return tuple(lane for _, lane in found)
+
+    def _look_at_lanes_of(self, series: Series) -> None:
+        self.dirty.update((lane.target.key, None) for lane in self.lanes_of(series))
 
     # Jobs and lanes
 
@@ -277,6 +302,7 @@ class Draft:
                 due=self.due.now,
                 ages=self.ages.now,
                 session_ends=self.session_ends.now,
+                claimed=self.claimed.now,
                 lease_ends=self.lease_ends.now,
                 held=self.held.now,
                 asking=self.asking.now,
@@ -284,6 +310,10 @@ class Draft:
                 poisoned=self.poisoned_order.now,
             ),
         )
+
+
+def _place_of(claim: Claim) -> tuple[str, int]:
+    return claim.series.key, claim.window.start
 
 
 def poison_key(poisoned: Poisoned) -> PoisonKey:
