@@ -90,6 +90,23 @@ class QueueFullError(LogError):
         self.allowed = allowed
 
 
+class OlderNodesError(LogError):
+    """A node that is heard runs a program that does not know the command; it was not taken in.
+
+    Attributes:
+        nodes: Which.
+    """
+
+    retriable = True
+
+    def __init__(self, nodes: tuple[str, ...]) -> None:
+        super().__init__(
+            f"the program of {', '.join(nodes)} is too old for this: it waits for the end of the"
+            " upgrade"
+        )
+        self.nodes = nodes
+
+
 class UnknownOutcomeError(LogError):
     """The log did not answer in time, or its leader changed: ask again with the same id."""
 
@@ -129,6 +146,7 @@ class ReplicatedLog(Protocol):
         Raises:
             NotLeaderError: Ask the leader that it names.
             QueueFullError: Ask again a little later.
+            OlderNodesError: Ask again when all nodes run this program.
             UnknownOutcomeError: Ask again with the same id.
             StoppedLogError: Ask another node.
         """

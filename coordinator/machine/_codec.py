@@ -33,12 +33,25 @@ class Codec:
     decode: Callable[[Document, str], Any]
 
 
+class UnknownNameError(InvalidValueError):
+    """A field, a command or a choice of a name that this program does not have.
+
+    Somebody has written it wrongly, or a newer program has written it.
+    """
+
+
 def refused(field: str, found: object, allowed: str) -> InvalidValueError:
     """Return the refusal of a value; what was found is told as far as it is short."""
+    return InvalidValueError(field or "document", _short(found), allowed)
+
+
+def _unknown(field: str, found: object, allowed: str) -> UnknownNameError:
+    return UnknownNameError(field, _short(found), allowed)
+
+
+def _short(found: object) -> object:
     told = repr(found)
-    if len(told) > FOUND_CHARS_MAX:
-        found = told[:FOUND_CHARS_MAX] + "..."
-    return InvalidValueError(field or "document", found, allowed)
+    return told[:FOUND_CHARS_MAX] + "..." if len(told) > FOUND_CHARS_MAX else found
 
 
 @cache
@@ -74,7 +87,7 @@ def tagged(kinds: Mapping[str, type], tag: str) -> Codec:
         fields = _table(document, path)
         name = fields.get(tag)
         if not isinstance(name, str) or name not in kinds:
-            raise refused(_at(path, tag), name, f"one of {', '.join(kinds)}")
+            raise _unknown(_at(path, tag), name, f"one of {', '.join(kinds)}")
         rest = {key: value for key, value in fields.items() if key != tag}
         return codec_of(kinds[name]).decode(rest, path)
 
@@ -156,7 +169,7 @@ def _choice(kind: type[StrEnum]) -> Codec:
 
     def decode(document: Document, path: str) -> StrEnum:
         if not isinstance(document, str) or document not in members:
-            raise refused(path, document, f"one of {', '.join(members)}")
+            raise _unknown(path, document, f"one of {', '.join(members)}")
         return members[document]
 
     return Codec(lambda value: value.value, decode)
@@ -191,7 +204,7 @@ class _Record:
         table = _table(document, path)
         for name, found in table.items():
             if name not in self._fields:
-                raise refused(_at(path, str(name)), found, f"one of {', '.join(self._fields)}")
+                raise _unknown(_at(path, str(name)), found, f"one of {', '.join(self._fields)}")
         values = {}
         for name, (codec, default) in self._fields.items():
             if name in table:

@@ -3,7 +3,8 @@
 Every node that applies the same entries in the same order holds the same state, gives the same
 replies byte for byte and has the same digest. Nothing here reads a clock or draws a number.
 
-In this order: an entry that cannot be read is refused; one of an earlier term is refused and not
+In this order: an entry that nobody could read is refused, at one of a newer program the node ends
+(the others go on, and it must not go on without it); one of an earlier term is refused and not
 even its time counts; time passes; what is due expires; a request id that is remembered is answered
 with what was said then; the command; its reply is remembered.
 """
@@ -12,11 +13,12 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from bars.errors import InvalidValueError
 from coordinator.machine import wire
 from coordinator.machine._apply import apply
-from coordinator.machine._codec import codec_of
+from coordinator.machine._codec import UnknownNameError, codec_of
 from coordinator.machine.commands import Tick
 from coordinator.machine.replies import Code, Event, Reply
 from coordinator.machine.state import State
@@ -61,7 +63,7 @@ class Counts:
     """Entries applied, all those below included."""
 
     unreadable: int = 0
-    """Entries refused because nobody could read them, or of a version not known here."""
+    """Entries refused because nobody could read them."""
 
     stale: int = 0
     """Entries of a leader that had been replaced."""
@@ -106,6 +108,9 @@ class Capture:
 class Replica:
     """One node's copy of the machine. Not for several threads at a time."""
 
+    level: ClassVar[int] = wire.LEVEL
+    """Which commands it knows."""
+
     def __init__(
         self, state: State, on_events: Callable[[Sequence[Event]], None] | None = None
     ) -> None:
@@ -126,16 +131,20 @@ class Replica:
         self._said_bytes = 0
 
     def apply(self, data: bytes) -> bytes:
-        """Apply an entry and return the reply; never raises.
+        """Apply an entry and return the reply.
 
         An `Exception` out of the machine would be a fault of it, the same on every node: it is
         answered as BROKEN, and nothing has changed.
+
+        Raises:
+            UnsupportedVersionError: A newer program has written it. The replica must not be used
+                any more: other nodes know the entry, and whatever is applied behind it.
         """
         self.counts.applied += 1
         self._applied += 1
         try:
             reply = self._apply(data)
-        except MemoryError:
+        except (MemoryError, wire.UnsupportedVersionError):
             raise  # of this node alone: to go on would part it from the others
         except Exception as error:  # noqa: BLE001 - a log would apply the entry for ever
             self.counts.broken += 1
@@ -146,9 +155,6 @@ class Replica:
     def _apply(self, data: bytes) -> bytes:
         try:
             entry = wire.decode_entry(data)
-        except wire.UnsupportedVersionError as error:
-            self.counts.unreadable += 1
-            return wire.encode_reply(Reply(code=Code.UNSUPPORTED, message=str(error)))
         except InvalidValueError as error:
             self.counts.unreadable += 1
             return wire.encode_reply(Reply(code=Code.INVALID, message=str(error)))
@@ -228,12 +234,15 @@ class Replica:
         """Become what another replica was when it made the snapshot.
 
         Raises:
-            UnsupportedVersionError: It is of a version that is not known here.
+            UnsupportedVersionError: A newer program has written it; nothing changed.
             InvalidValueError: It is no snapshot, and which field is not allowed; nothing changed.
         """
         document = wire.unpack(data)
-        state = wire.state_of(document.get("state"))
-        rest: _Rest = codec_of(_Rest).decode(document.get("rest"), "rest")
+        try:
+            state = wire.state_of(document.get("state"))
+            rest: _Rest = codec_of(_Rest).decode(document.get("rest"), "rest")
+        except UnknownNameError as error:
+            raise wire.UnsupportedVersionError(str(error)) from None
         self.state = state
         self.term, self._chain, self._applied = rest.term, rest.chain, rest.applied
         self._said = OrderedDict((said.request_id, said) for said in rest.said)

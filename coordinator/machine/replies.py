@@ -47,9 +47,6 @@ class Code(StrEnum):
     STALE_LEADER = "stale_leader"
     """Proposed by a leader that has been replaced since; nothing changed, time included."""
 
-    UNSUPPORTED = "unsupported"
-    """A version or an operation that this program does not know."""
-
     BROKEN = "broken"
     """A fault of the machine itself; nothing changed. Must never be seen."""
 

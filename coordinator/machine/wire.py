@@ -1,8 +1,13 @@
 """Commands, replies, events and the state as versioned JSON documents in UTF-8.
 
-One version for all of them. A program refuses every other: what two replicas understand
-differently would part them. So all nodes run a program that knows a version before the first
-entry of that version is proposed.
+One version of the documents for all of them. Beside it there is a level, of what may stand in
+them: it rises when a program can write a command, a field or a choice that the one before it
+does not know. What two replicas understand differently would part them, so
+
+* a leader proposes a command only when every node that it hears knows its level;
+* a node that meets what it does not know in an entry or a snapshot stops, and goes on when it is
+  started with a newer program;
+* a command that is to be obeyed otherwise than before gets another name.
 """
 
 import json
@@ -12,12 +17,13 @@ from dataclasses import dataclass, field
 from bars.errors import SeamlessError
 from coordinator.machine import commands as c
 from coordinator.machine import replies as r
-from coordinator.machine._codec import Document, codec_of, refused, tagged
+from coordinator.machine._codec import Document, UnknownNameError, codec_of, refused, tagged
 from coordinator.machine._facts import state_document, state_of
 from coordinator.machine.values import NAME_CHARS_MAX
 
 __all__ = [
     "EVENTS",
+    "LEVEL",
     "OPS",
     "VERSION",
     "Document",
@@ -31,6 +37,7 @@ __all__ = [
     "encode_reply",
     "event_document",
     "event_of",
+    "level_of",
     "pack",
     "reply_document",
     "reply_of",
@@ -40,6 +47,9 @@ __all__ = [
 ]
 
 VERSION = 1
+
+LEVEL = 2
+"""Of this program; a node that says none is of level 1."""
 
 OPS: Mapping[str, type[c.AnyCommand]] = {
     "tick": c.Tick,
@@ -71,6 +81,13 @@ OPS: Mapping[str, type[c.AnyCommand]] = {
 }
 """Every command by its name in documents."""
 
+_LEVELS: Mapping[type[c.AnyCommand], int] = {
+    c.Configure: 2,
+    c.ClaimWindow: 2,
+    c.EndClaim: 2,
+}
+"""Commands that level 1 does not know."""
+
 EVENTS: Mapping[str, type[r.Event]] = {
     "session_opened": r.SessionOpened,
     "session_ended": r.SessionEnded,
@@ -95,7 +112,7 @@ _EVENT = tagged(EVENTS, "event")
 
 
 class UnsupportedVersionError(SeamlessError):
-    """A document of a version, or a command of a name, that this program does not know."""
+    """A document of a version, or with names in it, that this program does not know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +177,11 @@ def reply_of(document: Document, path: str = "reply") -> r.Reply:
     return reply
 
 
+def level_of(command: c.AnyCommand) -> int:
+    """Return the level that a node must have to know a command."""
+    return _LEVELS.get(type(command), 1)
+
+
 def encode_entry(entry: Entry) -> bytes:
     """Return an entry as it stands in the log."""
     return pack(
@@ -184,17 +206,22 @@ def decode_entry(data: bytes) -> Entry:
     """Return the entry that stands in the log.
 
     Raises:
-        UnsupportedVersionError: Its version or operation is not known here.
+        UnsupportedVersionError: Its version, or a name in it, is not known here.
         InvalidValueError: It is no entry, and which field is not allowed.
     """
     document = unpack(data)
+    try:
+        return _entry_of(document)
+    except UnknownNameError as error:
+        raise UnsupportedVersionError(str(error)) from None
+
+
+def _entry_of(document: dict[str, Document]) -> Entry:
     body = document.pop("command", None)
     envelope: _Envelope = codec_of(_Envelope).decode(document, "")
     if len(envelope.request_id) > NAME_CHARS_MAX:
         allowed = f"at most {NAME_CHARS_MAX} characters"
         raise refused("request_id", envelope.request_id, allowed)
-    if isinstance(body, dict) and isinstance(body.get("op"), str) and body["op"] not in OPS:
-        raise UnsupportedVersionError(f"op must be one of {', '.join(OPS)}, was {body['op']!r}")
     return Entry(
         term=envelope.term,
         elapsed_ms=envelope.elapsed_ms,

@@ -192,8 +192,12 @@ def _first_state(path: Path) -> State:
 
 
 def _apply(replica: Replica, entry: Entry) -> None:
-    if entry[0][:1] == COMMAND:
+    if entry[0][:1] != COMMAND:
+        return
+    try:
         replica.apply(entry[0][1:])
+    except UnsupportedVersionError as error:
+        raise InvalidValueError("folder", str(error), "written by no newer program") from None
 
 
 def _told(view: FolderView, entry: Entry) -> Mapping[str, Any]:

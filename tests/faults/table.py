@@ -108,6 +108,7 @@ PROOFS = (
         "test_a_zombie_is_refused_and_nothing_it_wrote_is_seen",
     ),
     Proof("files of version 1", "gone on from", "faults/coordinator/test_versions.py"),
+    Proof("nodes of two programs", "none parts from the others", "simulation/test_upgrade.py"),
 )
 
 

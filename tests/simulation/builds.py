@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from coordinator.machine.replica import Replica
+from coordinator.machine.wire import UnsupportedVersionError, decode_entry, level_of
 
 
 class WithoutDedupe(Replica):
@@ -19,6 +20,17 @@ class WithoutTermCheck(Replica):
 
     def apply(self, data: bytes) -> bytes:
         self.term = 0
+        return super().apply(data)
+
+
+class OlderProgram(Replica):
+    """Knows no command of a level above the first."""
+
+    level = 1
+
+    def apply(self, data: bytes) -> bytes:
+        if level_of(decode_entry(data).command) > self.level:
+            raise UnsupportedVersionError("command.op must be one of those of level 1")
         return super().apply(data)
 
 

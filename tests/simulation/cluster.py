@@ -11,6 +11,7 @@ from coordinator._service.raft.outside import Outside
 from coordinator._service.raft.proposal import Proposal
 from coordinator._service.raft.settings import Member, RaftSettings
 from coordinator.machine import Event, LeaseEnd, LeaseEnded, initial
+from coordinator.machine.replica import Replica
 from tests.simulation.builds import HONEST, Build
 from tests.simulation.disk import PowerLostError, SimDisk
 from tests.simulation.history import Application, History
@@ -71,8 +72,8 @@ class Cluster:
 
     # Life and death.
 
-    def start(self, name: str) -> None:
-        """Start a node on what its disk holds."""
+    def start(self, name: str, program: type[Replica] | None = None) -> None:
+        """Start a node on what its disk holds, with another program than the build's or not."""
         host = self.hosts[name]
         host.life += 1
         host.frozen_until = 0.0
@@ -100,7 +101,7 @@ class Cluster:
             wake=lambda: None,
             monotonic=self._clock(host),
         )
-        replica = self._build.replica(initial(1, CONFIG), self._look_at_events)
+        replica = (program or self._build.replica)(initial(1, CONFIG), self._look_at_events)
         with self.world.seen_by(outside.monotonic):
             try:
                 engine = SimEngine(settings, replica, outside)

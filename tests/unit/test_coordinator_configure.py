@@ -6,8 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
+from coordinator._service.log import Answer, OlderNodesError
 from coordinator.client import MachineConfig
-from coordinator.machine import Configure
+from coordinator.machine import AnyCommand, Configure
 from tests.unit.api_help import serving
 from tests.unit.machine_help import spec
 from tests.unit.test_distributed_coordinator import client_of
@@ -33,6 +34,22 @@ async def test_rules_are_given_whole_and_each_within_its_bounds(config: Any, tol
         answer = await http.post(path, json=body, headers={"Idempotency-Key": "k"})
         assert (answer.status_code, answer.json()["error"]["field"]) == (400, told)
         assert service.nodes[0].log.state().config_version == 0
+
+
+async def test_what_waits_for_the_end_of_an_upgrade_is_told_so() -> None:
+    async with serving() as service, httpx.AsyncClient(trust_env=False) as http:
+
+        async def too_early(command: AnyCommand, request_id: str, timeout_s: float) -> Answer:
+            del command, request_id, timeout_s
+            raise OlderNodesError(("node-3",))
+
+        service.nodes[0].log.propose = too_early  # type: ignore[method-assign]
+        body = {"config": RULES, "version": 0, "reason": "because"}
+        path = f"{service.urls[0]}/v1/admin/configure"
+        answer = await http.post(path, json=body, headers={"Idempotency-Key": "k"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "older_nodes")
+        assert answer.headers["Retry-After"]
+        assert "node-3" in answer.json()["error"]["message"]
 
 
 async def test_a_holder_learns_the_new_life_of_its_lease_when_it_renews() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from coordinator._service.raft import snapshot
-from coordinator._service.raft.core import UnsafeLogError
+from coordinator._service.raft.core import HEARD_S, UnsafeLogError
 from coordinator._service.raft.snapshot import Snapshot
 from coordinator.machine import MachineConfig, initial
 from coordinator.machine.replica import Replica
@@ -195,6 +195,25 @@ def test_an_acknowledgement_of_an_earlier_term_does_not_count() -> None:
         assert bench.core.raftCommitIndex == last
 
 
+def test_a_follower_that_says_no_level_is_of_the_first_until_it_says_one_or_is_silent() -> None:
+    """Programs from before levels say none; and nobody waits for ever for one that is away."""
+    with bench_world() as world:
+        bench = Bench(world)
+        bench.lead()
+        last = bench.engine.journal.last_index + 1
+        said = {"next_node_idx": last, "reset": False, "success": True}
+        said["term"] = bench.core.raftCurrentTerm
+        assert bench.core.older(2) == (), "nobody has said anything"
+        bench.hear("n1:1", type="next_node_idx", **said)
+        bench.hear("n2:1", type="next_node_idx", **said, level=2)
+        assert (bench.core.older(1), bench.core.older(2)) == ((), ("n1:1",))
+        assert bench.core.older(3) == ("n1:1", "n2:1")
+        bench.hear("n1:1", type="next_node_idx", **said, level=2)
+        assert bench.core.older(2) == ()
+        world.now += HEARD_S + 0.1
+        assert bench.core.older(3) == ()
+
+
 def test_a_follower_with_a_longer_log_does_not_lead_its_leader_astray() -> None:
     """PySyncObj would ask for entries that it does not have, for ever."""
     with bench_world() as world:
@@ -268,6 +287,17 @@ def test_a_node_that_is_told_to_lead_does_so_however_long_it_has_slept(bench: Be
         ("message_shape", {"type": "response_vote", "term": True}),
         ("message_shape", {"type": "response_vote", "term": -1}),
         ("message_shape", {"type": "next_node_idx", "next_node_idx": 3, "term": 1}),
+        (
+            "message_shape",
+            {
+                "type": "next_node_idx",
+                "next_node_idx": 3,
+                "term": 1,
+                "reset": False,
+                "success": True,
+                "level": "2",
+            },
+        ),
         ("message_shape", {"type": "append_entries", "term": 1, "commit_index": 1}),
         (
             "message_shape",

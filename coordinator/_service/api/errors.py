@@ -12,6 +12,7 @@ from bars.errors import InvalidValueError, SeamlessError
 from coordinator._service.log import (
     LogError,
     NotLeaderError,
+    OlderNodesError,
     QueueFullError,
     StoppedLogError,
     UnknownOutcomeError,
@@ -80,6 +81,8 @@ def _of_log(error: LogError) -> Refusal | None:
             return _refusal(421, "not_leader", error, {"leader": error.leader_url})
         case QueueFullError():
             return _refusal(429, "queue_full", error, headers=later)
+        case OlderNodesError():
+            return _refusal(503, "older_nodes", error, headers=later)
         case UnknownOutcomeError():
             return _refusal(504, "unknown_outcome", error)
         case StoppedLogError():

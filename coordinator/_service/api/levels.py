@@ -33,7 +33,7 @@ HELP: Mapping[str, str] = {
     "coordinator_state_digest_index": "The entry that the digest belongs to.",
     "coordinator_settings_differ": "Settings of this node's file that are not those that hold.",
     "coordinator_apply_errors_total": "Faults of the machine or of listeners: must stay 0.",
-    "coordinator_unreadable_entries_total": "Entries of a version that this program does not know.",
+    "coordinator_unreadable_entries_total": "Entries that nobody can read: must stay 0.",
     "coordinator_dedupe_hits_total": "Commands that came again and were answered from memory.",
     "coordinator_stale_leader_total": "Entries of a leader that had been replaced.",
     "coordinator_raft_pending": "Commands whose outcome is not known yet.",

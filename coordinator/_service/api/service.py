@@ -28,7 +28,6 @@ STATUS: Mapping[Code, int] = {
     Code.JOB_CONFLICT: 409,
     Code.CONFLICT: 409,
     Code.TOO_MANY: 409,
-    Code.UNSUPPORTED: 501,
     Code.STALE_LEADER: 503,
     Code.BROKEN: 500,
 }

@@ -14,6 +14,8 @@ from it where a committed command can be lost. Set right here, each with a test 
   only because it came behind a refused message does not undo that;
 * a node that has slept listens before it wants to lead.
 
+And one of our own: a follower says with each answer which commands its program knows.
+
 The names that begin with `_SyncObj__` are PySyncObj's private ones; `compat` has the list.
 """
 
@@ -32,6 +34,10 @@ from coordinator._service.raft.store import SnapshotStore
 from coordinator._service.raft.unpickler import Refusals
 from coordinator._service.raft.vetting import Message, fault_of
 
+HEARD_S: Final = 5.0
+"""A node that has not answered for so long does not count among those that must know a command:
+it stops at what it does not know, if it comes back with the program that it had."""
+
 COMMAND: Final = b"\x00"
 """What an entry with a command begins with; others are PySyncObj's own."""
 
@@ -42,6 +48,9 @@ class UnsafeLogError(AssertionError):
 
 class Host(Protocol):
     """Who has the state that the log is about."""
+
+    level: int
+    """Which commands it knows."""
 
     def apply(self, index: int, entry: bytes) -> object:
         """Apply an entry and return what its proposer is told; must not raise."""
@@ -80,6 +89,7 @@ class Core(SyncObj):  # type: ignore[misc]  # the library has no types
         self._store = parts.store
         self._host = host
         self._keeps_tail = False
+        self._levels: dict[str, tuple[int, float]] = {}
         super().__init__(me, others, parts.conf, transportClass=parts.transport)
         self._SyncObj__serializer = parts.store
         self._SyncObj__needLoadDumpFile = False
@@ -109,6 +119,14 @@ class Core(SyncObj):  # type: ignore[misc]  # the library has no types
         if not self._store.making:
             self.forceLogCompaction()
 
+    def older(self, level: int) -> tuple[str, ...]:
+        """Return the nodes heard of lately whose programs are below a level."""
+        if level == 1 or not self._levels:
+            return ()
+        since = self.monotonic() - HEARD_S
+        told = self._levels.items()
+        return tuple(name for name, (known, at) in told if known < level and at >= since)
+
     def hear_first(self) -> None:
         """Listen before wanting to lead: this node has slept, and its leader may be well.
 
@@ -135,6 +153,7 @@ class Core(SyncObj):  # type: ignore[misc]  # the library has no types
             return
         kind = message["type"]
         if kind == "next_node_idx":
+            self._levels[node.id] = (message.get("level", 1), self.monotonic())
             if message["term"] != self.raftCurrentTerm:
                 return
             message = {**message, "next_node_idx": self._following(node, message)}
@@ -209,6 +228,7 @@ class Core(SyncObj):  # type: ignore[misc]  # the library has no types
             "reset": reset,
             "success": success,
             "term": self.raftCurrentTerm,
+            "level": self._host.level,
         }
         self._SyncObj__transport.send(node, answer)
 

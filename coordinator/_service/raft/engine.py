@@ -15,6 +15,7 @@ from pysyncobj import FAIL_REASON
 from coordinator._service.log import (
     LogStatus,
     NotLeaderError,
+    OlderNodesError,
     StoppedLogError,
     UnknownOutcomeError,
 )
@@ -30,7 +31,7 @@ from coordinator._service.raft.store import SnapshotStore
 from coordinator._service.raft.unpickler import Refusals
 from coordinator.machine import AnyCommand, Tick
 from coordinator.machine.replica import Capture, Replica
-from coordinator.machine.wire import Entry, encode_entry
+from coordinator.machine.wire import Entry, UnsupportedVersionError, encode_entry, level_of
 
 BATCH_MAX: Final = 256
 """Commands appended in one turn: what waits behind them waits for one disk access more."""
@@ -55,6 +56,7 @@ class Engine:
             OSError: The disk failed.
         """
         compat.install()
+        self.level = replica.level
         self.settings = settings
         self.replica = replica
         self.refusals = Refusals()
@@ -137,6 +139,9 @@ class Engine:
         except StoppedLogError as error:
             self.stop(error.reason)
             raise
+        except UnsupportedVersionError as error:
+            self.stop(f"its program is too old for what the others write: {error}")
+            raise
         except BaseException as error:
             self.stop(f"{type(error).__name__}: {error}")
             raise
@@ -204,6 +209,10 @@ class Engine:
             self._append(Tick(), "", now, None)
         for _ in range(min(len(self.queue), BATCH_MAX)):
             proposal = self.queue.popleft()
+            older = self.core.older(level_of(proposal.command))
+            if older:
+                proposal.done(OlderNodesError(older))
+                continue
             self._append(proposal.command, proposal.request_id, now, proposal)
         if self._elapsed.so_far(now) >= TICK_MS and self._time_matters():
             self._append(Tick(), "", now, None)

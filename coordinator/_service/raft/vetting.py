@@ -67,7 +67,9 @@ def _chunk(chunk: object) -> bool:
 
 def _next(message: Message) -> bool:
     flags = isinstance(message.get("reset"), bool) and isinstance(message.get("success"), bool)
-    return flags and _numbers("next_node_idx", "term")(message)
+    # An older program says no level.
+    numbers = _numbers("next_node_idx", "term", *(("level",) if "level" in message else ()))
+    return flags and numbers(message)
 
 
 _KINDS: Final[Mapping[str, Callable[[Message], bool]]] = {
