@@ -162,7 +162,7 @@ class DistributedBackfillCoordinator:
 
         Args:
             lease: The lease.
-            published: Whether its chunk is out and only the verdict is waited for.
+            published: Whether the source has answered: broker and verdict are waited for.
 
         Raises:
             LeaseLostError: It is no longer in force.

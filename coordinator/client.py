@@ -126,8 +126,9 @@ class LeaseClient(Protocol):
 
         Args:
             lease: The lease.
-            published: The chunk is out and only its verdict is waited for. A lease that is
-                renewed again and again without that, and without progress, is taken away.
+            published: The source has answered: only the broker and the verdict are waited for. A
+                lease that is renewed again and again without that, and without progress, is taken
+                away.
         """
         ...
 

@@ -108,8 +108,9 @@ class Renew(Command):
     session_id: str
     token: int
     published: bool = False
-    """The chunk is out and only its verdict is waited for: that is progress, however long it
-    takes, and no longer a request to the source."""
+    """The source has answered, and only the broker and the verdict are waited for: that is
+    progress, however long they take, and no longer a request to the source. An outage of the
+    store or of the broker holds everybody up, so no lease may look stalled for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

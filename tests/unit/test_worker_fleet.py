@@ -3,9 +3,11 @@
 import asyncio
 from dataclasses import replace
 
+import pytest
+
 from avro_schemas import BackfillStatus, RequestState, Verdict
 from bars.series import Series
-from bars.window import Window
+from bars.window import Window, merge
 from coordinator.client import LeaseEnd
 from runtime.testing import ManualClock
 from sources import SourceUnavailableError
@@ -241,6 +243,31 @@ async def test_a_request_read_again_when_more_bars_have_closed_is_for_those_too(
         status = await fleet.ends("r", within_s=90)
     assert (status.state, status.session_bars) == (RequestState.DONE, 30)
     assert not fleet.leases.state.jobs
+
+
+@pytest.mark.parametrize("window_bars", [7, 25])
+async def test_a_request_that_moves_to_a_worker_of_another_window_size_goes_on_there(
+    window_bars: int,
+) -> None:
+    """Its job is there with the old size: it makes way, and what is stored is kept."""
+    fleet = fleet_of(settings_of(max_concurrent_requests=1))
+    a = fleet.hire("a", [0])
+    async with fleet.running(a):
+        fleet.road.judge = lambda chunk: Verdict.PASSED if chunk.start < 20 * MINUTE else None
+        fleet.road.ask(ask("r", 0, 60))
+        await fleet.run(2)
+        assert set(fleet.leases.state.jobs) == {"r"}
+    fleet.road.judge = lambda _chunk: Verdict.PASSED
+    b = fleet.hire("b", [0], settings=settings_of(window_bars=window_bars))
+    async with fleet.running(b):
+        await fleet.run(1)
+        status = await fleet.ends("r", within_s=90)
+        await fleet.run(1)
+    assert status.state is RequestState.DONE
+    assert not fleet.leases.state.jobs
+    stored = merge([each.window for each in fleet.road.stored])
+    assert stored == (Window(0, 60 * MINUTE),)
+    assert all(each.window.start >= 20 * MINUTE for each in b.first.calls), "what is stored stays"
 
 
 async def test_what_is_stored_while_a_request_is_planned_is_not_fetched_again() -> None:

@@ -14,6 +14,7 @@ from runtime.settings import CalendarSettings
 from runtime.testing import ManualClock
 from sources import SourceError, SourceUnavailableError
 from tests.unit.worker_help import MINUTE, NODE, ask, settings_of, working
+from topics import DeliveryError
 
 
 def failed(status: BackfillStatus) -> list[tuple[int, int, str]]:
@@ -352,7 +353,25 @@ async def test_a_lease_lives_as_long_as_its_verdict_takes() -> None:
         ((place, chunk),) = bench.road.chunks
         bench.road.verdict(place, chunk, Verdict.NO_NEWS)
         assert (await bench.ends("r")).state is RequestState.DONE
-        assert LeaseEnd.EXPIRED not in {each.end for each in bench.leases.state.ended.values()}
+        assert {each.end for each in bench.leases.state.ended.values()} == {LeaseEnd.COMPLETED}
+        assert len(bench.road.chunks) == 1
+        (lease,) = bench.leases.state.ended
+        assert lease == chunk.lease_token, "one lease, for thirty lives of it"
+
+
+async def test_a_chunk_that_the_broker_does_not_take_keeps_its_lease() -> None:
+    """Nobody else could publish it either, and each lost lease would count as an attempt."""
+    async with working(settings_of(lease_ttl_ms=20_000)) as bench:
+        away = [DeliveryError("chunks", "down") for _ in range(50)]
+        bench.road.fail("publish", *away)
+        bench.road.ask(ask("r", 0, 10))
+        await bench.run(180)
+        assert bench.road.chunks == []
+        assert (await bench.ends("r", within_s=300)).state is RequestState.DONE
+        # Cancelled: the receipt was there before the lease was complete.
+        ends = {each.end for each in bench.leases.state.ended.values()}
+        assert ends <= {LeaseEnd.COMPLETED, LeaseEnd.CANCELLED}
+        assert len(bench.first.calls) == 1
 
 
 async def test_a_worker_that_slept_too_long_publishes_nothing_under_its_old_lease() -> None:

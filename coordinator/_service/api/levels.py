@@ -14,7 +14,7 @@ HELP: Mapping[str, str] = {
     "backfill_completion_ratio": "Share of the session bars that jobs want and that are done.",
     "backfill_last_timestamp": "Epoch seconds: what jobs want before it is done.",
     "backfill_jobs_in_progress": "Jobs that still lack something.",
-    "coordinator_leases": "Leases in force: asking a source, or published and not yet judged.",
+    "coordinator_leases": "Leases in force: asking a source, or answered and not yet judged.",
     "coordinator_windows": "Windows: leased, waiting for another try, given up.",
     "coordinator_sessions": "Workers that live.",
     "coordinator_poisoned_windows": "Windows that were given up and are remembered.",
