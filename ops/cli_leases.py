@@ -17,7 +17,12 @@ from typer.exceptions import TyperException
 
 from bars.errors import InvalidValueError, SeamlessError
 from bars.series import parse_interval
-from coordinator.client import ClientOptions, CoordinatorUnavailableError, machine_config
+from coordinator.client import (
+    ClientOptions,
+    CoordinatorUnavailableError,
+    check_ttl_ms,
+    machine_config,
+)
 from coordinator.recovery import ConflictError, LaneName, LeaseDesk, Order, WindowName
 from ops import leases_files, leases_print
 from ops.cli_common import DEFAULT_CONFIG, Config, End, Interval, Json, Node, Start, fail, load
@@ -285,6 +290,7 @@ def configure(
     """Let the rules hold that the configuration says: lives of leases, retries, limits."""
     with told():
         settings = load(config)
+        check_ttl_ms(settings.backfill.lease_ttl_ms, "backfill.lease_ttl_ms")
         wanted = machine_config(settings.backfill, settings.coordinator)
     _change(config, lambda desk: desk.configure(wanted, expect), _Will(yes, reason, as_json))
 

@@ -32,16 +32,22 @@ def window_token(draft: Draft, target: SeriesLane, window: Window) -> int:
 
 
 def revoke(draft: Draft, command: c.Revoke) -> Reply:
-    """Take a lease away."""
+    """Take a lease away, or a claim."""
     lease = draft.leases.get(command.token)
-    if lease is None:
+    sessions = draft.sessions.now.values() if lease is None else ()
+    session = next((e for e in sessions if e.claim and e.claim.token == command.token), None)
+    held = lease if session is None else session.claim
+    if held is None:
         return Reply(code=Code.CONFLICT, message=f"no lease {command.token} is in force", found=0)
-    if lease.window != command.window:
-        message = f"window must be {command.window} as expected, was {lease.window}"
-        return Reply(code=Code.CONFLICT, message=message, found=lease.token)
-    end_lease(draft, lease, LeaseEnd.REVOKED)
-    put_back(draft, lease)
-    _order(draft, "revoke", command, lease.target, lease.window)
+    if held.window != command.window:
+        message = f"window must be {command.window} as expected, was {held.window}"
+        return Reply(code=Code.CONFLICT, message=message, found=held.token)
+    if lease is not None:
+        end_lease(draft, lease, LeaseEnd.REVOKED)
+        put_back(draft, lease)
+    elif session is not None:
+        end_session(draft, session.session_id, expired=False)
+    _order(draft, "revoke", command, None if lease is None else lease.target, held.window)
     return Reply(code=Code.OK)
 
 

@@ -13,9 +13,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from bars.series import Series
+from bars.window import Window
 from coordinator.machine import (
     Acquire,
     AnyCommand,
+    ClaimWindow,
     Fail,
     Lease,
     MachineConfig,
@@ -194,6 +197,26 @@ def test_a_lease_is_revoked(tmp_path: Path) -> None:
         assert made.json("list") == []
         made.run("revoke", token, *MEANT, code=1)
         assert "lease in force" in made.err
+
+
+def test_what_an_older_client_holds_is_listed_and_revoked(tmp_path: Path) -> None:
+    with stuck(tmp_path) as made:
+        series, window = Series("n", 1), Window(50, 60)
+        made.do(ClaimWindow(session_id="old", ttl_ms=9_000, series=series, window=window))
+        lease, claim = made.json("list")
+        assert (lease["lane"], claim["lane"]) == ("bf:s", None)
+        assert (claim["window"], claim["expires_in_ms"]) == ([50, 60], 9_000)
+        assert made.json("list", "--stale") == []
+        made.run("revoke", str(claim["token"]), *MEANT)
+        assert made.json("list") == [lease]
+
+
+def test_lives_that_leave_no_time_to_write_are_not_ordered(tmp_path: Path) -> None:
+    with bench(tmp_path) as made:
+        found = yaml.safe_load(made.config.read_text())
+        made.config.write_text(yaml.safe_dump({**found, "backfill": {"lease_ttl_ms": 5_000}}))
+        made.run("configure", *MEANT, code=1)
+        assert "backfill.lease_ttl_ms must be above 5000" in made.err
 
 
 def test_windows_are_put_right(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Windows that older clients choose, among those that workers are granted."""
 
+from dataclasses import replace
+
 from bars.series import Series
 from bars.window import Window
 from coordinator.machine import (
@@ -9,8 +11,10 @@ from coordinator.machine import (
     EndClaim,
     MachineConfig,
     OpenSession,
+    Ordered,
     Policy,
     Reply,
+    Revoke,
     StaleKind,
     WindowClaimed,
     initial,
@@ -99,6 +103,19 @@ def test_a_holder_that_is_not_heard_of_has_a_stale_claim_and_then_a_late_one() -
     assert bench.do(EndClaim(session_id="old", token=token)).code is Code.UNKNOWN_TOKEN
     assert bench.stale()[1:] == [(StaleKind.LATE, token)]
     assert claim(bench, 0, 10).code is Code.OK
+
+
+def test_a_person_takes_a_claim_away_knowing_its_window() -> None:
+    bench = Bench()
+    token = claim(bench, 0, 10).found
+    assert token is not None
+    wrong = Revoke(token=token, window=Window(0, 9), reason="because")
+    assert bench.do(wrong).found == token
+    assert bench.do(replace(wrong, window=Window(0, 10))).code is Code.OK
+    assert claim(bench, 5, 15).code is Code.OK
+    (told,) = [event for event in bench.events if isinstance(event, Ordered)]
+    assert (told.op, told.token, told.window) == ("revoke", token, Window(0, 10))
+    assert bench.do(replace(wrong, window=Window(0, 10))).code is Code.CONFLICT
 
 
 def test_claims_count_as_sessions_and_keep_to_their_bounds() -> None:

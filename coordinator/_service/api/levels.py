@@ -14,7 +14,7 @@ HELP: Mapping[str, str] = {
     "backfill_completion_ratio": "Share of the session bars that jobs want and that are done.",
     "backfill_last_timestamp": "Epoch seconds: what jobs want before it is done.",
     "backfill_jobs_in_progress": "Jobs that still lack something.",
-    "coordinator_leases": "Leases in force: asking a source, or answered and not yet judged.",
+    "coordinator_leases": "Leases in force: asking a source, answered and not yet judged, claims.",
     "coordinator_windows": "Windows: leased, waiting for another try, given up.",
     "coordinator_sessions": "Workers that live.",
     "coordinator_poisoned_windows": "Windows that were given up and are remembered.",
@@ -92,7 +92,8 @@ def of_state(state: State) -> Mapping[str, float]:
 def by_state(state: State) -> Iterator[tuple[str, str, Mapping[str, float]]]:
     """Yield levels by one label: name, label, values."""
     asking = sum(lease.asking for lease in state.leases.values())
-    leases = {"asking": asking, "published": len(state.leases) - asking}
+    claimed = sum(session.claim is not None for session in state.sessions.values())
+    leases = {"asking": asking, "published": len(state.leases) - asking, "claimed": claimed}
     yield "coordinator_leases", "state", leases
     windows = {
         "leased": len(state.leases),

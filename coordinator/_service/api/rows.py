@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, TypeAlias
 
+from bars.series import Series
 from bars.window import Window
 from coordinator._service.log import LogStatus
 from coordinator.machine import Lease, SeriesLane, State
-from coordinator.machine.state import Claim, LaneRule, Poisoned, Waiting
+from coordinator.machine.state import Claim, LaneRule, Poisoned, Session, Waiting
 from coordinator.machine.views import (
     completion,
     jobs_in_progress,
@@ -67,16 +68,8 @@ def sessions(state: State, _query: Mapping[str, str]) -> Iterator[Row]:
             "ttl_ms": session.ttl_ms,
             "expires_in_ms": session.expires_ms - state.clock_ms,
             "leases": held.get(session.session_id, 0),
-            "claim": claim_row(session.claim),
+            "claims": int(session.claim is not None),
         }
-
-
-def claim_row(claim: Claim | None) -> Row | None:
-    """Return what a client of the older protocol holds."""
-    if claim is None:
-        return None
-    row = {"node": claim.series.node, "interval": claim.series.interval}
-    return row | {"window": pair(claim.window), "token": claim.token}
 
 
 def jobs(state: State, query: Mapping[str, str]) -> Iterator[Row]:
@@ -126,10 +119,15 @@ def rule_row(rule: LaneRule | None) -> Row:
 
 
 def leases(state: State, query: Mapping[str, str]) -> Iterator[Row]:
-    """Yield the leases in force; with `stale`, those that did not move for a life."""
+    """Yield the leases in force and the claims; with `stale`, those that did not move for a life."""
     for lease in state.leases.values():
         if matches(lease.target, query) and (not query.get("stale") or is_stale(state, lease)):
             yield lease_row(state, lease)
+    if query.get("stale") or query.get("lane"):
+        return
+    for session in state.sessions.values():
+        if session.claim is not None and _of(session.claim.series, query):
+            yield claim_row(state, session, session.claim)
 
 
 def waiting(state: State, query: Mapping[str, str]) -> Iterator[Row]:
@@ -223,13 +221,26 @@ def lease_row(state: State, lease: Lease) -> Row:
     }
 
 
+def claim_row(state: State, session: Session, claim: Claim) -> Row:
+    """Return a window that a client of the older protocol has."""
+    return {
+        "token": claim.token,
+        "session_id": session.session_id,
+        "node": claim.series.node,
+        "interval": claim.series.interval,
+        "lane": None,
+        "window": pair(claim.window),
+        "expires_in_ms": session.expires_ms - state.clock_ms,
+    }
+
+
 def matches(target: SeriesLane, query: Mapping[str, str]) -> bool:
     """Return whether a lane is one that a query asks for."""
-    wanted = {
-        "node": target.series.node,
-        "interval": str(target.series.interval),
-        "lane": target.lane,
-    }
+    return query.get("lane", target.lane) == target.lane and _of(target.series, query)
+
+
+def _of(series: Series, query: Mapping[str, str]) -> bool:
+    wanted = {"node": series.node, "interval": str(series.interval)}
     return all(query.get(name, value) == value for name, value in wanted.items())
 
 
