@@ -119,7 +119,7 @@ def rule_row(rule: LaneRule | None) -> Row:
 
 
 def leases(state: State, query: Mapping[str, str]) -> Iterator[Row]:
-    """Yield the leases in force and the claims; with `stale`, those that did not move for a life."""
+    """Yield leases in force and claims; with `stale`, leases that did not move for a life."""
     for lease in state.leases.values():
         if matches(lease.target, query) and (not query.get("stale") or is_stale(state, lease)):
             yield lease_row(state, lease)
