@@ -5,7 +5,6 @@ all of them.
 """
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
@@ -13,7 +12,7 @@ from typing import Protocol, TypeAlias
 from aiohttp import typedefs, web
 
 from bars.errors import SeamlessError
-from coordinator._service.api.asked import Answered, Asked, Route
+from coordinator._service.api.asked import Answered, Asked, Route, json_text
 from coordinator._service.api.auth import Role, Tokens, is_loopback
 from coordinator._service.api.body import check_key, parse_object
 from coordinator._service.api.errors import RequestRefusedError, refusal_of
@@ -173,7 +172,7 @@ def _error(status: int, code: str, message: str) -> web.Response:
 def _response(answered: Answered) -> web.Response:
     body = answered.raw
     if answered.document is not None:
-        body = json.dumps(answered.document, separators=(",", ":"), allow_nan=False).encode()
+        body = json_text(answered.document)
     response = web.Response(
         body=body, status=answered.status, headers={**_NO_STORE, **answered.headers}
     )
