@@ -168,7 +168,9 @@ class Replica:
         self._forget(self.state.clock_ms + elapsed_ms)  # what is too old by then
         said = self._said.get(entry.request_id)
         command = Tick() if said is not None else entry.command
-        applied = apply(self.state, replace(command, elapsed_ms=elapsed_ms))
+        if command.elapsed_ms != elapsed_ms:
+            command = replace(command, elapsed_ms=elapsed_ms)
+        applied = apply(self.state, command)
         reply = wire.encode_reply(applied.reply) if said is None else said.text.encode()
         # Nothing has changed until here, so a fault before it changes nothing.
         self.state, self.term = applied.state, entry.term

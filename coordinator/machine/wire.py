@@ -254,7 +254,7 @@ def unpack(data: bytes) -> dict[str, Document]:
         InvalidValueError: It is no JSON object with a version.
     """
     try:
-        document = json.loads(data)
+        document = json.loads(data.decode())
     except (ValueError, RecursionError):
         raise refused("document", data[:100], "JSON in UTF-8") from None
     if not isinstance(document, dict):

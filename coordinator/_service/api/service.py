@@ -34,6 +34,8 @@ STATUS: Mapping[Code, int] = {
 }
 """HTTP's number for every answer of the machine."""
 
+_NAMING = json.JSONEncoder(sort_keys=True)
+
 READS = ("linearizable", "local")
 
 
@@ -132,7 +134,7 @@ def request_id(asked: Asked, command: AnyCommand) -> str:
     A key names a change of one role; used for another change it names another command, so
     nobody is answered with a reply to something else.
     """
-    text = json.dumps(wire.command_document(command), sort_keys=True)
+    text = _NAMING.encode(wire.command_document(command))
     return f"{asked.role.word}:{asked.key}:{sha256(text.encode()).hexdigest()[:32]}"
 
 
