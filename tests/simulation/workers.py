@@ -33,7 +33,7 @@ from coordinator.machine import (
     SeriesLane,
     SubmitJob,
 )
-from coordinator.machine.wire import decode_reply
+from coordinator.machine.wire import decode_reply, encode_command
 from tests.simulation.cluster import Cluster
 from tests.simulation.history import NEVER, History, Op
 from tests.simulation.nodes import SESSION_TTL_S
@@ -114,7 +114,9 @@ class Client:
             if self.chance.random() >= LOSS:
                 self._world.after(self._delay(), lambda: self._told(call, attempt, outcome))
 
-        proposal = Proposal(command=call.command, request_id=call.request_id, done=ended)
+        proposal = Proposal(
+            command=encode_command(call.command), request_id=call.request_id, done=ended
+        )
         if self.chance.random() >= LOSS:
             self._world.after(self._delay(), lambda: self._cluster.propose(target, proposal))
 
@@ -198,7 +200,9 @@ class Burst:
                 )
                 self._history.ops.append(op)
 
-        self._cluster.propose(name, Proposal(command=Barrier(), request_id=request_id, done=done))
+        self._cluster.propose(
+            name, Proposal(command=encode_command(Barrier()), request_id=request_id, done=done)
+        )
 
 
 def worker_life(client: Client, cluster: Cluster, until: float) -> Life:

@@ -18,7 +18,7 @@ from coordinator._service.raft.transport import SyncsFirst
 from coordinator.machine import AnyCommand, Barrier, MachineConfig, initial
 from coordinator.machine.replica import Replica
 from coordinator.machine.wire import Entry as Written
-from coordinator.machine.wire import encode_entry
+from coordinator.machine.wire import encode_command, encode_entry
 from tests.simulation.disk import SimDisk
 from tests.simulation.network import SimNode
 from tests.simulation.nodes import IdlePoller
@@ -167,7 +167,9 @@ class Bench:
             assert request_id not in self.outcomes, "told twice"
             self.outcomes[request_id] = outcome
 
-        proposal = Proposal(command=command or Barrier(), request_id=request_id, done=done)
+        proposal = Proposal(
+            command=encode_command(command or Barrier()), request_id=request_id, done=done
+        )
         self.engine.queue.append(proposal)
 
     def grow(self, count: int) -> None:

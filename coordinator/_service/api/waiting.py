@@ -111,12 +111,17 @@ class WaitingRoom:
             self._waiters.remove(waiter)
         if waiter.promised:
             self._under_way -= waiter.limit
-        self._stir.set()
+        if self._waiters:
+            self._stir.set()
 
     def _note(self) -> None:
         """Take note of an entry; most change nothing that could make a grant possible."""
         state, before = self._log.state(), self._seen
+        if state is before:
+            return  # told of entries that came together, one by one
         self._seen, self._seen_s = state, self._clock.monotonic()
+        if not self._waiters:
+            return
         parts = zip(_decisive(state), _decisive(before), strict=True)
         if any(now is not then for now, then in parts):
             self._stir.set()

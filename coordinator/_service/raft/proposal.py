@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from coordinator._service.log import LogError
-from coordinator.machine import AnyCommand
+from coordinator.machine import Reply
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +14,9 @@ class Applied:
 
     reply: bytes
     """What the machine said."""
+
+    told: Reply | None = None
+    """The same as a value, where there is one already."""
 
     index: int
     """Its place in the log."""
@@ -32,7 +35,9 @@ Outcome: TypeAlias = Applied | LogError
 class Proposal:
     """A command on its way."""
 
-    command: AnyCommand
+    command: bytes
+    """As it stands in an entry: written once, by whoever asks."""
+
     request_id: str
     done: Callable[[Outcome], None]
     """Told once how it ended, in the turning thread; must not raise."""
