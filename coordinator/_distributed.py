@@ -169,8 +169,8 @@ class DistributedBackfillCoordinator:
         """
         command = machine.Renew(session_id=lease.session_id, token=lease.token, published=published)
         told = await self._cluster.change("/v1/leases:renew", _body(command), self._budget)
-        obeyed(in_force(_reply(told), lease.token))
-        return replace(lease, asked_s=told.asked_s)
+        reply = obeyed(in_force(_reply(told), lease.token))
+        return replace(lease, asked_s=told.asked_s, ttl_ms=_life_ms(reply, told, lease.ttl_ms))
 
     async def progress(
         self, lease: HeldLease, done: tuple[Window, ...], brought: Brought | None = None
@@ -287,6 +287,17 @@ def _asked_s(told: Told) -> float:
     if told.attempts > 1 or not isinstance(waited_ms, int):
         return told.asked_s
     return told.asked_s + waited_ms / 1_000 * CLOCK_RATE
+
+
+def _life_ms(reply: Reply, told: Told, known_ms: int) -> int:
+    """Return the life that a renewal gave, which differs when the service was configured anew.
+
+    An answer that was given before and is told again shows less of it, never more.
+    """
+    clock_ms = told.document.get("clock_ms")
+    if not reply.leases or not isinstance(clock_ms, int):
+        return known_ms
+    return max(0, reply.leases[0].expires_ms - clock_ms)
 
 
 def _ttl_ms(lease: Lease) -> int:

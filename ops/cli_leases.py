@@ -17,7 +17,7 @@ from typer.exceptions import TyperException
 
 from bars.errors import InvalidValueError, SeamlessError
 from bars.series import parse_interval
-from coordinator.client import ClientOptions, CoordinatorUnavailableError
+from coordinator.client import ClientOptions, CoordinatorUnavailableError, machine_config
 from coordinator.recovery import ConflictError, LaneName, LeaseDesk, Order, WindowName
 from ops import leases_files, leases_print
 from ops.cli_common import DEFAULT_CONFIG, Config, End, Interval, Json, Node, Start, fail, load
@@ -282,6 +282,21 @@ def policy(  # noqa: PLR0913, PLR0917
         name = LaneName(node=node, interval=parse_interval(interval, "--interval"), lane=lane)
     will = _Will(yes, reason, as_json)
     _change(config, lambda desk: desk.change_lane("policy", name, expect, policy=policy), will)
+
+
+@leases.command("configure")
+def configure(
+    config: Config = DEFAULT_CONFIG,
+    expect: Expect = None,
+    yes: Yes = False,
+    reason: Reason = "",
+    as_json: Json = False,
+) -> None:
+    """Let the rules hold that the configuration says: lives of leases, retries, limits."""
+    with told():
+        settings = load(config)
+        wanted = machine_config(settings.backfill, settings.coordinator)
+    _change(config, lambda desk: desk.configure(wanted, expect), _Will(yes, reason, as_json))
 
 
 @leases.command("transfer-leader")

@@ -59,6 +59,15 @@ class CoordinatorSettings(Section):
     label_nodes: tuple[str, ...] = setting(k.many(k.node()), ())
     """Nodes of series that have a completion ratio of their own."""
 
+    source_requests_max: int = setting(k.integer(1, 1_000_000), 256)
+    """Windows of one source that are fetched at a time, by all workers together."""
+
+    session_leases_max: int = setting(k.integer(1, 1_000_000), 1_024)
+    """Leases that one worker may hold."""
+
+    sessions_max: int = setting(k.integer(1, 1_000_000), 10_000)
+    """Workers that may live at a time."""
+
     def relations(self) -> Iterator[Problem]:
         """Yield what does not fit together."""
         if len(self.peers) not in NODES_ALLOWED:

@@ -1,8 +1,8 @@
 """What the first entry of a log finds: the same on every node, for as long as the log lives.
 
 Written down when a node starts for the first time. A configuration that was changed afterwards
-would make a node that reads its log again come to another state than the others, so it is told and
-not followed.
+would make a node that reads its log again come to another state than the others; it is followed
+when a person orders it, as an entry of the log.
 """
 
 import json
@@ -13,12 +13,9 @@ from typing import Any
 
 from bars.errors import InvalidValueError
 from coordinator.machine import MachineConfig, State, initial
-from runtime.log import logger
 
 FILE = "genesis.json"
 FIRST_EPOCH = 1
-
-_log = logger(__name__)
 
 
 def first_state(folder: Path, config: MachineConfig) -> State:
@@ -37,12 +34,7 @@ def first_state(folder: Path, config: MachineConfig) -> State:
         part = file.with_suffix(".part")
         part.write_text(json.dumps({"epoch": FIRST_EPOCH, "config": asdict(config)}), "utf-8")
         part.replace(file)
-    kept = read(file)
-    for name, value in asdict(config).items():
-        stands = getattr(kept.config, name)
-        if stands != value:
-            _log.warning("configuration_not_followed", field=name, wanted=value, stands=stands)
-    return kept
+    return read(file)
 
 
 def read(file: Path) -> State:

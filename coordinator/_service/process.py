@@ -18,8 +18,9 @@ from coordinator._service.log import LogStatus, ReplicatedLog
 from coordinator._service.plan import NodePlan, make_secret, plan_node
 from coordinator._service.raft.node import RaftLog
 from coordinator.client import machine_config
-from coordinator.machine import Event
+from coordinator.machine import Event, MachineConfig
 from coordinator.machine.replica import Replica
+from coordinator.machine.views import differences
 from runtime.clock import Clock, SystemClock
 from runtime.lock import FileLock
 from runtime.log import logger
@@ -86,7 +87,8 @@ async def _until_signalled(settings: Settings, plan: NodePlan, options: NodeOpti
 
 async def _serve(settings: Settings, plan: NodePlan, options: NodeOptions) -> None:
     heard: list[Event] = []
-    first = first_state(plan.raft.folder, machine_config(settings.backfill))
+    wanted = machine_config(settings.backfill, settings.coordinator)
+    first = first_state(plan.raft.folder, wanted)
     replica = Replica(first, heard.extend)
     log = RaftLog(plan.raft, replica, options.clock, heard)
     metrics = ServiceMetrics(settings.coordinator.label_nodes)
@@ -100,7 +102,8 @@ async def _serve(settings: Settings, plan: NodePlan, options: NodeOptions) -> No
         await asyncio.wait({ready, ended}, return_when=asyncio.FIRST_COMPLETED)
         if ready.done():
             # Entries that were read again from the disk are no news.
-            stack.callback(metrics.observe(log, lambda: _more(log, replica)))
+            stack.callback(metrics.observe(log, lambda: _more(log, replica, wanted)))
+            _tell_differences(replica.state.config, wanted)
             _tell_ready(plan.raft.node_id, options.ready_file)
         try:
             reason = await ended
@@ -120,15 +123,21 @@ def _is_ready(status: LogStatus) -> bool:
     return caught_up and why_not_ready(status) is None
 
 
+def _tell_differences(stands: MachineConfig, wanted: MachineConfig) -> None:
+    for name, (found, value) in differences(stands, wanted).items():
+        _log.warning("configuration_not_followed", field=name, wanted=value, stands=found)
+
+
 def _tell_ready(node_id: str, ready_file: Path | None) -> None:
     _log.info("ready", node=node_id)
     if ready_file is not None:
         ready_file.write_text(f"{os.getpid()}", encoding="ascii")
 
 
-def _more(log: RaftLog, replica: Replica) -> Mapping[str, float]:
+def _more(log: RaftLog, replica: Replica, wanted: MachineConfig) -> Mapping[str, float]:
     counts, numbers = replica.counts, log.numbers()
     return {
+        "coordinator_settings_differ": len(differences(replica.state.config, wanted)),
         "coordinator_apply_errors_total": counts.broken + counts.deaf,
         "coordinator_unreadable_entries_total": counts.unreadable,
         "coordinator_dedupe_hits_total": counts.repeated,

@@ -20,7 +20,10 @@ Decided here, and shown by the tests:
 * What is given up is given up for the jobs of that moment. A job that is submitted later tries
   again.
 * A holder that comes late is told how its lease ended, and counted. Nothing else happens.
+* A window that somebody has chosen for themselves (the older protocol) and the windows of workers
+  never have a bar in common, whatever their lanes.
 * To wait for a verdict is progress: an outage behind the holder makes no lease stalled.
+* The configuration is part of the state, so it changes by order too, at one place in the log.
 * Whoever changes something by order names what they expect to find, and why.
 
 `wire` has the documents, `replica` what a log applies, `views` what is read out of a state.
@@ -36,9 +39,12 @@ from coordinator.machine.commands import (
     Barrier,
     BumpEpoch,
     CancelJob,
+    ClaimWindow,
     CloseSession,
     Command,
     Complete,
+    Configure,
+    EndClaim,
     Fail,
     ForceComplete,
     KeepSession,
@@ -70,6 +76,7 @@ from coordinator.machine.replies import (
     SessionEnded,
     SessionOpened,
     StaleClaim,
+    WindowClaimed,
     WindowDone,
     WindowFailed,
     WindowSplit,
@@ -100,10 +107,13 @@ __all__ = [
     "Barrier",
     "BumpEpoch",
     "CancelJob",
+    "ClaimWindow",
     "CloseSession",
     "Code",
     "Command",
     "Complete",
+    "Configure",
+    "EndClaim",
     "Event",
     "Fail",
     "Failure",
@@ -142,6 +152,7 @@ __all__ = [
     "SubmitJob",
     "Tick",
     "Unpoison",
+    "WindowClaimed",
     "WindowDone",
     "WindowFailed",
     "WindowSplit",

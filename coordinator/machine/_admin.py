@@ -8,6 +8,7 @@ from coordinator.machine._draft import Draft
 from coordinator.machine._poison import cut_poisoned, poisoned_in
 from coordinator.machine._ranges import added, inside, without
 from coordinator.machine._refuse import conflict, invalid
+from coordinator.machine._sessions import end_session
 from coordinator.machine._windows import Told, advance, end_lease, finish, put_back
 from coordinator.machine.replies import Code, Ordered, Reply, WindowsUndone
 from coordinator.machine.state import Job, LaneRule
@@ -180,7 +181,7 @@ def _rule(
 
 
 def bump_epoch(draft: Draft, command: c.BumpEpoch) -> Reply:
-    """Begin an epoch: every lease in force ends, untried."""
+    """Begin an epoch: every lease in force ends, untried, and every claim."""
     if command.expected != draft.epoch:
         return conflict("epoch", draft.epoch, command.expected)
     if not draft.epoch < command.epoch <= EPOCH_MAX:
@@ -188,6 +189,9 @@ def bump_epoch(draft: Draft, command: c.BumpEpoch) -> Reply:
     for lease in tuple(draft.leases.now.values()):
         end_lease(draft, lease, LeaseEnd.REVOKED)
         put_back(draft, lease)
+    for session in tuple(draft.sessions.now.values()):
+        if session.claim is not None:
+            end_session(draft, session.session_id, expired=False)
     draft.epoch, draft.counter = command.epoch, 0
     _order(draft, "bump_epoch", command, detail=str(command.epoch))
     return Reply(code=Code.OK, found=command.epoch)

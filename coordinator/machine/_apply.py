@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from coordinator.machine import _admin as admin
+from coordinator.machine import _claims as claims
 from coordinator.machine import _holding as holding
 from coordinator.machine import _jobs as jobs
 from coordinator.machine import _sessions as sessions
 from coordinator.machine import commands as c
+from coordinator.machine._configure import configure
 from coordinator.machine._draft import Draft
 from coordinator.machine._queue import pass_over_time, settle, wait_ms
 from coordinator.machine._refuse import invalid
@@ -99,6 +101,8 @@ _HANDLERS: Mapping[type, Callable[[Draft, Any], Reply]] = {
     c.CancelJob: jobs.cancel_job,
     c.QueryJob: jobs.query_job,
     c.Acquire: holding.acquire,
+    c.ClaimWindow: claims.claim_window,
+    c.EndClaim: claims.end_claim,
     c.Renew: holding.renew,
     c.Progress: holding.progress,
     c.Complete: holding.complete,
@@ -113,4 +117,5 @@ _HANDLERS: Mapping[type, Callable[[Draft, Any], Reply]] = {
     c.ResumeLane: admin.resume_lane,
     c.SetPolicy: admin.set_policy,
     c.BumpEpoch: admin.bump_epoch,
+    c.Configure: configure,
 }

@@ -1,11 +1,15 @@
 """A state being changed: what is touched is replaced, the rest is shared, the index follows."""
 
+from dataclasses import replace
 from typing import Generic, TypeVar
 
+from bars.series import Series
 from coordinator.machine._sorted import SortedMap
 from coordinator.machine.replies import Event
 from coordinator.machine.state import (
     NEVER_MS,
+    Claim,
+    Ended,
     Index,
     Job,
     Lane,
@@ -65,6 +69,7 @@ class Draft:
 
     def __init__(self, state: State) -> None:
         self.config: MachineConfig = state.config
+        self.config_version = state.config_version
         self.clock_ms = state.clock_ms
         self.epoch = state.epoch
         self.counter = state.counter
@@ -83,6 +88,7 @@ class Draft:
         self.due = Table(index.due)
         self.ages = Table(index.ages)
         self.session_ends = Table(index.session_ends)
+        self.claimed = Table(index.claimed)
         self.lease_ends = Table(index.lease_ends)
         self.held = Table(index.held)
         self.asking = Table(index.asking)
@@ -112,19 +118,41 @@ class Draft:
 
     def put_session(self, session: Session) -> None:
         """Open a session, or let it live on."""
-        self._end_watch(session.session_id)
+        known = self._end_watch(session.session_id)
         self.sessions.put(session.session_id, session)
         self.session_ends.put((session.expires_ms, session.session_id), None)
+        if session.claim is not None and known is None:
+            self.claimed.put(_place_of(session.claim), session.claim)
+            self._look_at_lanes_of(session.claim.series)
 
     def drop_session(self, session_id: str) -> None:
         """Forget a session; its leases are somebody else's business."""
-        self._end_watch(session_id)
+        known = self._end_watch(session_id)
         self.sessions.drop(session_id)
+        if known is not None and known.claim is not None:
+            self.claimed.drop(_place_of(known.claim))
+            self._look_at_lanes_of(known.claim.series)
 
-    def _end_watch(self, session_id: str) -> None:
+    def _end_watch(self, session_id: str) -> Session | None:
         known = self.sessions.get(session_id)
         if known is not None:
             self.session_ends.drop((known.expires_ms, session_id))
+        return known
+
+    def claims_of(self, series: Series) -> tuple[Claim, ...]:
+        """Return what is claimed of a series, ascending."""
+        if not len(self.claimed):
+            return ()
+        whole = (series.key, -NEVER_MS * 2), (series.key, NEVER_MS * 2)
+        return tuple(claim for _, claim in self.claimed.now.between(*whole))
+
+    def lanes_of(self, series: Series) -> tuple[Lane, ...]:
+        """Return the lanes of a series, ascending."""
+        found = self.lanes.now.between(f"{series.key}|", f"{series.key}}}")  # } follows |
+        return tuple(lane for _, lane in found)
+
+    def _look_at_lanes_of(self, series: Series) -> None:
+        self.dirty.update((lane.target.key, None) for lane in self.lanes_of(series))
 
     # Jobs and lanes
 
@@ -218,10 +246,7 @@ class Draft:
         key = poison_key(poisoned)
         self.poisoned.put(key, poisoned)
         self.poisoned_order.put((poisoned.index, *key), None)
-        while len(self.poisoned) > self.config.poisoned_max:
-            oldest = self.poisoned_order.now.first()
-            assert oldest is not None  # noqa: S101 - as many as there are poisoned windows
-            self.drop_poisoned(self.poisoned[oldest[0][1:]])
+        self._forget_oldest()
 
     def drop_poisoned(self, poisoned: Poisoned) -> None:
         """Forget a window that was given up."""
@@ -229,10 +254,38 @@ class Draft:
         self.poisoned.drop(key)
         self.poisoned_order.drop((poisoned.index, *key))
 
+    def put_ended(self, ended: Ended) -> None:
+        """Remember how a lease ended; the oldest beyond the limit are forgotten."""
+        self.ended.put(ended.token, ended)
+        self.ended_order.put(ended.index, ended.token)
+        self._forget_oldest()
+
+    def put_config(self, config: MachineConfig) -> None:
+        """Let other rules hold: everything that follows from the rules is worked out again."""
+        leases = tuple(self.leases.now.values())
+        for lease in leases:
+            self.drop_lease(lease)
+        self.config = config
+        self.config_version += 1
+        for lease in leases:
+            self.put_lease(replace(lease, moved_ms=self.clock_ms))
+        self._forget_oldest()
+        self.dirty.update(dict.fromkeys(self.lanes.now))
+
+    def _forget_oldest(self) -> None:
+        while len(self.ended) > self.config.ended_max:
+            index, token = next(self.ended_order.now.between())
+            self.ended.drop(token)
+            self.ended_order.drop(index)
+        while len(self.poisoned) > self.config.poisoned_max:
+            (_, lane_key, start), _ = next(self.poisoned_order.now.between())
+            self.drop_poisoned(self.poisoned[lane_key, start])
+
     def commit(self) -> State:
         """Return the state with all changes."""
         return State(
             config=self.config,
+            config_version=self.config_version,
             epoch=self.epoch,
             counter=self.counter,
             clock_ms=self.clock_ms,
@@ -255,12 +308,17 @@ class Draft:
             due=self.due.now,
             ages=self.ages.now,
             session_ends=self.session_ends.now,
+            claimed=self.claimed.now,
             lease_ends=self.lease_ends.now,
             held=self.held.now,
             asking=self.asking.now,
             ended=self.ended_order.now,
             poisoned=self.poisoned_order.now,
         )
+
+
+def _place_of(claim: Claim) -> tuple[str, int]:
+    return claim.series.key, claim.window.start
 
 
 def poison_key(poisoned: Poisoned) -> PoisonKey:

@@ -24,6 +24,7 @@ class _Facts:
     counter: int
     clock_ms: int
     next_index: int
+    config_version: int = 0
     sessions: tuple[Session, ...]
     jobs: tuple[Job, ...]
     lanes: tuple[Lane, ...]
@@ -43,6 +44,7 @@ def state_document(state: State) -> Document:
             counter=state.counter,
             clock_ms=state.clock_ms,
             next_index=state.next_index,
+            config_version=state.config_version,
             sessions=tuple(state.sessions.values()),
             jobs=tuple(state.jobs.values()),
             lanes=tuple(state.lanes.values()),
@@ -71,6 +73,7 @@ def state_of(document: Document, path: str = "state") -> State:
             counter=facts.counter,
             clock_ms=facts.clock_ms,
             next_index=facts.next_index,
+            config_version=facts.config_version,
             sessions=SortedMap((session.session_id, session) for session in facts.sessions),
             jobs=SortedMap((job.spec.job_id, job) for job in facts.jobs),
             lanes=SortedMap((lane.target.key, lane) for lane in _lanes(facts, path)),

@@ -124,7 +124,7 @@ def _due(draft: Draft, entry: Waiting) -> bool:
 
 def _due_again(draft: Draft, lane: Lane, job: Job) -> tuple[Window, int] | None:
     for entry in lane.waiting:
-        if _due(draft, entry) and wants(job, entry.window):
+        if _due(draft, entry) and wants(job, entry.window) and not _claimed(draft, lane, entry):
             return entry.window, entry.attempts
     return None
 
@@ -132,6 +132,7 @@ def _due_again(draft: Draft, lane: Lane, job: Job) -> tuple[Window, int] | None:
 def _newest(draft: Draft, lane: Lane, job: Job, jobs: list[Job]) -> tuple[Window, int] | None:
     """Return the job's newest window: one that is due again, or one that nobody has."""
     due = [e for e in lane.waiting if _due(draft, e) and wants(job, e.window)]
+    due = [entry for entry in due if not _claimed(draft, lane, entry)]
     cut = _cut(draft, lane, job, jobs, newest=True)
     if due and (cut is None or due[-1].window > cut[0]):
         return due[-1].window, due[-1].attempts
@@ -144,13 +145,25 @@ def _oldest(draft: Draft, lane: Lane, jobs: list[Job]) -> tuple[Window, int] | N
     start = job.todo[0].start
     for entry in lane.waiting:
         if start in entry.window:
-            return (entry.window, entry.attempts) if _due(draft, entry) else None
-    return _piece_at(job, jobs, start, _live(draft, lane)), 0
+            free = _due(draft, entry) and not _claimed(draft, lane, entry)
+            return (entry.window, entry.attempts) if free else None
+    claims = _claims(draft, lane)
+    if any(start in claim for claim in claims):
+        return None
+    return _piece_at(job, jobs, start, _live(draft, lane) + claims), 0
 
 
 def _live(draft: Draft, lane: Lane) -> list[Window]:
     live = [entry.window for entry in lane.waiting]
     return live + [draft.leases[token].window for token in lane.tokens]
+
+
+def _claims(draft: Draft, lane: Lane) -> list[Window]:
+    return [claim.window for claim in draft.claims_of(lane.target.series)]
+
+
+def _claimed(draft: Draft, lane: Lane, entry: Waiting) -> bool:
+    return any(claim.intersect(entry.window) for claim in _claims(draft, lane))
 
 
 def _cut(
@@ -160,6 +173,7 @@ def _cut(
     live = _live(draft, lane)
     if len(live) >= draft.config.live_windows_max:
         return None
+    live += _claims(draft, lane)
     taken = merge(live)
     ts = last_outside(job.todo, taken) if newest else first_outside(job.todo, taken)
     return None if ts is None else (_piece_at(job, jobs, ts, live), 0)

@@ -64,12 +64,7 @@ def end_lease(draft: Draft, lease: Lease, end: LeaseEnd) -> None:
     tokens = tuple(token for token in lane.tokens if token != lease.token)
     draft.put_lane(replace(lane, tokens=tokens))
     ended = Ended(token=lease.token, end=end, target=lease.target, index=draft.next_index())
-    draft.ended.put(lease.token, ended)
-    draft.ended_order.put(ended.index, lease.token)
-    while len(draft.ended) > draft.config.ended_max:
-        index, token = next(iter(draft.ended_order.now.between()))
-        draft.ended.drop(token)
-        draft.ended_order.drop(index)
+    draft.put_ended(ended)
     draft.events.append(LeaseEnded(lease=lease, end=end))
     if end in STALE_ENDS:
         kind, session_id = STALE_ENDS[end], lease.session_id

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from bars.series import Series
 from bars.window import Window
-from coordinator.machine.values import Failure, JobSpec, Policy, SeriesLane
+from coordinator.machine.values import Failure, JobSpec, MachineConfig, Policy, SeriesLane
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +76,29 @@ class Acquire(Command):
 
     session_id: str
     limit: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimWindow(Command):
+    """Take a window of one's own choice, by the older protocol, if nobody has any part of it.
+
+    What is granted to workers meanwhile has no bar in common with it.
+    """
+
+    session_id: str
+    """Of the claim alone; must not be open yet. The claim ends with it."""
+
+    ttl_ms: int
+    series: Series
+    window: Window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndClaim(Command):
+    """Whoever has claimed a window has done with it."""
+
+    session_id: str
+    token: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,6 +289,20 @@ class BumpEpoch(AdminCommand):
     """The epoch that stands."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configure(AdminCommand):
+    """From now on these rules hold, for all nodes at the same place in the log.
+
+    Leases in force keep their end until they are renewed, and are watched for progress anew.
+    """
+
+    config: MachineConfig
+    """All of them."""
+
+    version: int
+    """Version of the rules that stand."""
+
+
 AnyCommand: TypeAlias = (
     Tick
     | Barrier
@@ -275,6 +313,8 @@ AnyCommand: TypeAlias = (
     | CancelJob
     | QueryJob
     | Acquire
+    | ClaimWindow
+    | EndClaim
     | Renew
     | Progress
     | Complete
@@ -289,4 +329,5 @@ AnyCommand: TypeAlias = (
     | ResumeLane
     | SetPolicy
     | BumpEpoch
+    | Configure
 )

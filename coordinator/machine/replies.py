@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from bars.window import Window
-from coordinator.machine.state import Lease
+from coordinator.machine.state import Claim, Lease
 from coordinator.machine.values import Failure, JobState, LeaseEnd, SeriesLane, StaleKind
 
 
@@ -69,7 +69,8 @@ class Reply:
     """Acquire, when nothing was granted but something is due by time alone: how long until then."""
 
     found: int | None = None
-    """CONFLICT: the token, version or epoch that stands. A change to a lane: its new version."""
+    """CONFLICT: the token, version or epoch that stands. A change to a lane or to the
+    configuration: its new version. A claim: its token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +78,14 @@ class LeaseGranted:
     """A window is being fetched."""
 
     lease: Lease
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowClaimed:
+    """Somebody fetches a window of their own choice; the claim ends with the session."""
+
+    session_id: str
+    claim: Claim
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +188,7 @@ class StaleClaim:
     token: int
     session_id: str
     target: SeriesLane | None = None
-    """None: nobody remembers the lease any more."""
+    """None: nobody remembers the lease any more, or it was a claim, which is of no lane."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +213,7 @@ Event: TypeAlias = (
     | JobCancelled
     | JobFinished
     | LeaseGranted
+    | WindowClaimed
     | LeaseEnded
     | WindowDone
     | WindowWaits

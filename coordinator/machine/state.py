@@ -7,6 +7,7 @@ that has read the state from a snapshot. What is in `Index` follows from the res
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
+from bars.series import Series
 from bars.window import Grid, Window
 from coordinator.machine._sorted import SortedMap
 from coordinator.machine.values import (
@@ -32,12 +33,23 @@ Place: TypeAlias = tuple[int, int, int, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The right to all of a chosen window of a series, in all of its lanes."""
+
+    series: Series
+    window: Window
+    token: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """A worker's sign of life; its leases end with it."""
 
     session_id: str
     ttl_ms: int
     expires_ms: int
+    claim: Claim | None = None
+    """What a client of the older protocol holds, for which the session was opened."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +240,9 @@ class Index:
     due: SortedMap[tuple[int, str], None] = field(default_factory=_none)
     ages: SortedMap[tuple[int, str], None] = field(default_factory=_none)
     session_ends: SortedMap[tuple[int, str], None] = field(default_factory=_none)
+    claimed: SortedMap[tuple[str, int], Claim] = field(default_factory=_none)
+    """What is claimed, by key of the series and start; the windows of a series are disjoint."""
+
     lease_ends: SortedMap[tuple[int, int], None] = field(default_factory=_none)
     held: SortedMap[str, tuple[int, ...]] = field(default_factory=_none)
     """Leases by session, ascending."""
@@ -248,6 +263,9 @@ class State:
 
     config: MachineConfig
     epoch: int
+    config_version: int = 0
+    """Rises with every change of the configuration by order; 0: it is the first."""
+
     counter: int = 0
     clock_ms: int = 0
     """The sum of all `elapsed_ms`."""

@@ -23,6 +23,9 @@ PRIORITY_MAX = 1_000
 
 MESSAGE_CHARS_MAX = 500
 
+VALUE_MAX = 10**12
+"""No life, wait or limit is larger: sums of some of them are still numbers of 64 bits."""
+
 NAME_CHARS_MAX = 200
 """Longest id of a session, a job or a request."""
 
@@ -132,8 +135,9 @@ class MachineConfig:
         for name in (each.name for each in fields(self)):
             value = getattr(self, name)
             least = 0 if name in {"retry_backoff_ms", "jitter_ppm"} else 1
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise InvalidValueError(name, value, f"a whole number of at least {least}")
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if not whole or not least <= value <= VALUE_MAX:
+                raise InvalidValueError(name, value, f"a whole number from {least} to {VALUE_MAX}")
         if self.jitter_ppm > PPM:
             raise InvalidValueError("jitter_ppm", self.jitter_ppm, f"at most {PPM}")
 

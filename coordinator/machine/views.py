@@ -5,11 +5,23 @@ from dataclasses import dataclass
 
 from bars.window import Window
 from coordinator.machine._admin import window_token as _window_token
+from coordinator.machine._configure import differences
 from coordinator.machine._draft import Draft
 from coordinator.machine._jobs import job_state as _job_state
 from coordinator.machine._poison import poisoned_in as _poisoned_in
 from coordinator.machine.state import Poisoned, State
 from coordinator.machine.values import JobState, SeriesLane
+
+__all__ = [
+    "Completion",
+    "completion",
+    "differences",
+    "job_state",
+    "jobs_in_progress",
+    "poisoned_in",
+    "total",
+    "window_token",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

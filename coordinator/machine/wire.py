@@ -54,6 +54,8 @@ OPS: Mapping[str, type[c.AnyCommand]] = {
     "cancel_job": c.CancelJob,
     "query_job": c.QueryJob,
     "acquire": c.Acquire,
+    "claim_window": c.ClaimWindow,
+    "end_claim": c.EndClaim,
     "renew": c.Renew,
     "progress": c.Progress,
     "complete": c.Complete,
@@ -68,6 +70,7 @@ OPS: Mapping[str, type[c.AnyCommand]] = {
     "resume_lane": c.ResumeLane,
     "set_policy": c.SetPolicy,
     "bump_epoch": c.BumpEpoch,
+    "configure": c.Configure,
 }
 """Every command by its name in documents."""
 
@@ -78,6 +81,7 @@ EVENTS: Mapping[str, type[r.Event]] = {
     "job_cancelled": r.JobCancelled,
     "job_finished": r.JobFinished,
     "lease_granted": r.LeaseGranted,
+    "window_claimed": r.WindowClaimed,
     "lease_ended": r.LeaseEnded,
     "window_done": r.WindowDone,
     "window_waits": r.WindowWaits,

@@ -22,7 +22,7 @@ from coordinator.errors import (
     CoordinatorError,
     CoordinatorUnavailableError,
 )
-from coordinator.machine import SeriesLane
+from coordinator.machine import MachineConfig, SeriesLane
 
 ONE_NODE = Budget(whole_s=2.0, attempt_s=2.0)
 """Patience with a single node when all are asked how they are."""
@@ -216,6 +216,26 @@ class LeaseDesk:
         version = row["version"] if expect is None else expect
         body = {"target": name.target(), "version": version, **more}
         return Order(path=f"/v1/admin/{kind}", body=body, stands=row)
+
+    async def configure(self, wanted: MachineConfig, expect: int | None) -> Order:
+        """Return the order that lets other rules hold.
+
+        Args:
+            wanted: All of them.
+            expect: The version of the rules that the person has seen; None: the one that stands.
+        """
+        found = (await self._read("/v1/state", {})).document["config"]
+        rules = {**found["values"], **asdict(wanted)}  # a newer service may have more of them
+        differs = {
+            name: f"{found['values'].get(name)} -> {value}"
+            for name, value in rules.items()
+            if found["values"].get(name) != value
+        }
+        return Order(
+            path="/v1/admin/configure",
+            body={"config": rules, "version": found["version"] if expect is None else expect},
+            stands={"version": found["version"], **(differs or {"differs": "nothing"})},
+        )
 
     async def transfer(self) -> Order:
         """Return the order that lets another node lead."""

@@ -47,7 +47,7 @@ from coordinator.machine import (
     wire,
 )
 from coordinator.machine.replica import Replica
-from tests.property.machine_model import LaneModel, Wanted, plain_next, slots_of
+from tests.property.machine_model import LaneModel, Wanted, claims_of, plain_next, slots_of
 
 CONFIG = MachineConfig(
     lease_ttl_ms=1_000,
@@ -137,6 +137,8 @@ class Holders(RuleBasedStateMachine):
         )
         data = self.replica.apply(wire.encode_entry(entry))
         self.last = (entry, data)
+        # What the model asserts while it listens is swallowed there, and counted.
+        assert (self.replica.counts.deaf, self.replica.counts.broken) == (0, 0)
         reply = wire.decode_reply(data)
         applied = apply(before, command)
         assert (applied.state, applied.reply) == (self.state, reply), "a function of both"
@@ -164,6 +166,8 @@ class Holders(RuleBasedStateMachine):
         assert lease.window.start // WINDOW_BARS == (lease.window.end - 1) // WINDOW_BARS
         for other in self.live.values():
             assert other.target != lease.target or not slots & slots_of(other.window)
+        for claimed in claims_of(self.state, lease.target.series):
+            assert not slots & slots_of(claimed), "one live lease a window over both protocols"
         takers = {
             job_id
             for job_id, job in self.wanted.items()

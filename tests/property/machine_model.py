@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from bars.series import Series
 from bars.window import Window
 from coordinator.machine import Policy, SeriesLane, State
 from coordinator.machine.state import Job, Lane, Waiting
@@ -11,6 +12,12 @@ from coordinator.machine.state import Job, Lane, Waiting
 def slots_of(*windows: Window) -> set[int]:
     """Return the open times inside windows of a series with bars of one second."""
     return {ts for window in windows for ts in range(window.start, window.end)}
+
+
+def claims_of(state: State, series: Series) -> list[Window]:
+    """Return what is claimed of a series."""
+    claims = [session.claim for session in state.sessions.values() if session.claim]
+    return [claim.window for claim in claims if claim.series == series]
 
 
 def run_around(ts: int, slots: set[int]) -> Window:
@@ -54,7 +61,8 @@ class PlainLane:
         jobs = [job for job in state.jobs.values() if job.spec.target == lane.target and job.todo]
         self.jobs = sorted(jobs, key=lambda job: (-self.priority(job), job.index))
         self.leases = [e for e in state.leases.values() if e.target == lane.target]
-        self.live = slots_of(
+        self.claimed = slots_of(*claims_of(state, lane.target.series))
+        self.live = self.claimed | slots_of(
             *(entry.window for entry in lane.waiting), *(lease.window for lease in self.leases)
         )
 
@@ -62,12 +70,16 @@ class PlainLane:
         age_ms = self.state.clock_ms - job.served_ms
         return job.spec.priority + age_ms // self.state.config.ageing_ms
 
+    def free(self, entry: Waiting) -> bool:
+        due = entry.not_before_ms <= self.state.clock_ms
+        return due and not self.claimed & slots_of(entry.window)
+
     def due(self, job: Job) -> list[Waiting]:
         wanted = slots_of(*job.todo)
         return [
             entry
             for entry in self.lane.waiting
-            if entry.not_before_ms <= self.state.clock_ms and wanted & slots_of(entry.window)
+            if self.free(entry) and wanted & slots_of(entry.window)
         ]
 
     def cut(self, job: Job, ts: int) -> Window:
@@ -91,8 +103,10 @@ class PlainLane:
         start = min(job.todo[0].start for job in self.jobs)
         for entry in self.lane.waiting:
             if start in slots_of(entry.window):
-                due = entry.not_before_ms <= self.state.clock_ms
-                return (self.jobs[0], entry.window, entry.attempts) if due else None
+                free = self.free(entry)
+                return (self.jobs[0], entry.window, entry.attempts) if free else None
+        if start in self.claimed:
+            return None
         owner = min(self.jobs, key=lambda job: (job.todo[0].start, job.index))
         return self.jobs[0], self.cut(owner, start), 0
 

@@ -1,5 +1,7 @@
 """The machine against a model, under every order of commands that Hypothesis thinks of."""
 
+from dataclasses import replace
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
@@ -9,8 +11,12 @@ from coordinator.machine import (
     Acquire,
     AnyCommand,
     BumpEpoch,
+    ClaimWindow,
+    CloseSession,
     Code,
     Complete,
+    Configure,
+    EndClaim,
     ForceComplete,
     LeaseEnd,
     OpenSession,
@@ -31,7 +37,7 @@ from coordinator.machine import (
 from coordinator.machine._apply import indexed
 from coordinator.machine.views import completion, poisoned_in, total, window_token
 from tests.property.machine_holders import CONFIG, SLOTS, WINDOW_BARS, Holders, targets, windows
-from tests.property.machine_model import slots_of
+from tests.property.machine_model import claims_of, slots_of
 
 WHOLE = Window(0, SLOTS)
 
@@ -119,6 +125,48 @@ class Coordinator(Holders):
             command = SetPolicy(target=where, version=version, policy=policy, reason="x")
         self.order(command, stands=known)
 
+    @rule(
+        known=st.booleans(),
+        ttl_ms=st.sampled_from([500, 1_000, 3_000]),
+        few=st.sampled_from([2, 5]),
+    )
+    def configure(self, known: bool, ttl_ms: int, few: int) -> None:
+        config = replace(CONFIG, lease_ttl_ms=ttl_ms, ageing_ms=3 * ttl_ms, ended_max=few)
+        version = self.state.config_version + (not known)
+        self.order(Configure(config=config, version=version, reason="x"), stands=known)
+        assert (self.state.config == config) or not known
+
+    # The older protocol
+
+    @rule(where=targets, window=windows, name=st.sampled_from(["old 1", "old 2", "old 3"]))
+    def claim(self, where: SeriesLane, window: Window, name: str) -> None:
+        series, before = where.series, self.state
+        held = [lease.window for lease in self.live.values() if lease.target.series == series]
+        taken = slots_of(*held, *claims_of(before, series))
+        command = ClaimWindow(session_id=name, ttl_ms=2_000, series=series, window=window)
+        reply = self.do(command)
+        if name in before.sessions or taken & slots_of(window):
+            assert reply.code is Code.CONFLICT
+            assert self.state == before
+            return
+        assert reply.code is Code.OK
+        assert reply.found is not None
+        assert reply.found > self.last_token, "tokens only grow, over both protocols"
+        self.last_token = reply.found
+
+    @precondition(lambda self: any(s.claim for s in self.state.sessions.values()))
+    @rule(data=st.data(), known=st.booleans(), keeps=st.booleans())
+    def end_claim(self, data: st.DataObject, known: bool, keeps: bool) -> None:
+        claims = {name: s.claim for name, s in self.state.sessions.items() if s.claim}
+        name = data.draw(st.sampled_from(sorted(claims)))
+        if keeps:  # As nobody does by that protocol: the claim is kept as well.
+            self.do(OpenSession(session_id=name, ttl_ms=2_000))
+        before, token = self.state, claims[name].token + (not known)
+        reply = self.do(EndClaim(session_id=name, token=token))
+        assert reply.code is (Code.OK if known else Code.UNKNOWN_TOKEN)
+        assert (self.state == before) != known
+        assert (name in self.state.sessions) != known
+
     @rule(more=st.integers(1, 3), known=st.booleans())
     def bump_epoch(self, more: int, known: bool) -> None:
         epoch = self.state.epoch
@@ -126,6 +174,7 @@ class Coordinator(Holders):
         self.order(BumpEpoch(epoch=epoch + more, expected=expected, reason="x"), stands=known)
         if known:
             assert not self.live
+            assert not any(session.claim for session in self.state.sessions.values())
             assert epoch_of(self.state.last_token) == epoch + more
 
     @invariant()
@@ -179,6 +228,9 @@ class Coordinator(Holders):
             return
         for known in tuple(self.state.rules.values()):
             self.do(ResumeLane(target=known.target, version=known.version, reason="the end"))
+        for session in tuple(self.state.sessions.values()):
+            if session.claim is not None:
+                self.do(CloseSession(session_id=session.session_id))
         self.do(OpenSession(session_id="patient", ttl_ms=3_600_000))
         for _ in range(SLOTS * len(self.wanted) + 50):
             reply = self.do(Acquire(session_id="patient", limit=6))

@@ -19,9 +19,10 @@ from coordinator.machine import MachineConfig, Reply, SeriesLane, wire
 numbers = st.integers(-(2**63) + 1, 2**63 - 1)
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
 windows = st.tuples(numbers, numbers).filter(lambda e: e[0] < e[1]).map(lambda e: Window(*e))
+series = st.builds(Series, st.sampled_from(["n", "ohlcv:binance:BTC/USDT:1m", "ä"]), st.just(60))
 lanes = st.builds(
     SeriesLane,
-    st.builds(Series, st.sampled_from(["n", "ohlcv:binance:BTC/USDT:1m", "ä"]), st.just(60)),
+    series,
     st.sampled_from(["bf:s", "bf:a.b-c_9"]),
 )
 
@@ -33,6 +34,7 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
         str: texts,
         bool: st.booleans(),
         Window: windows,
+        Series: series,
         SeriesLane: lanes,
         Grid: st.builds(Grid, st.integers(1, 86_400), numbers),
         MachineConfig: st.builds(MachineConfig, lease_ttl_ms=st.integers(1, 10**9)),

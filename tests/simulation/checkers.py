@@ -8,16 +8,20 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final, TypeAlias
 
+from bars.window import Grid
 from coordinator.machine import (
     Acquire,
+    ClaimWindow,
     Code,
     Complete,
+    EndClaim,
     Fail,
     KeepSession,
     Lease,
     OpenSession,
     Release,
     Renew,
+    SeriesLane,
 )
 from tests.simulation.history import History, Op
 from tests.simulation.wgl import Call, linearizable
@@ -28,6 +32,9 @@ HOLDS: Final = 0.9
 RATE_MAX: Final = 1.05
 
 EXAMPLES_MAX: Final = 5
+
+LANE: Final = "bf:s"
+"""The one lane of every series in a run."""
 
 Checker: TypeAlias = Callable[[History], Iterable[str]]
 
@@ -82,6 +89,7 @@ def a_request_has_one_reply(history: History) -> Iterator[str]:
 def tokens_only_grow(history: History) -> Iterator[str]:
     """No token is granted twice, and none is below one that had come back before it was asked."""
     grants = [(op, lease) for op in _acquired(history) for lease in _leases(op)]
+    grants += [(op, lease) for op in history.ops if (lease := _claim(op)) is not None]
     owners: dict[int, str] = {}
     for op, lease in grants:
         if owners.setdefault(lease.token, op.request_id) != op.request_id:
@@ -141,11 +149,15 @@ def _holdings(history: History) -> Iterator[_Holding]:
         elif isinstance(command, Acquire) and reply is not None:
             end = min(believed, sessions.get(op.worker, 0.0))
             held |= {lease.token: _Holding(lease, op.returned, end) for lease in reply.leases}
+        elif (claim := _claim(op)) is not None:
+            held[claim.token] = _Holding(
+                claim, op.returned, op.called + history.session_ttl_s * HOLDS
+            )
         elif isinstance(command, Renew) and good:
             end = min(believed, sessions.get(op.worker, 0.0))
             old = held[command.token]
             held[command.token] = replace(old, end=max(old.end, end))
-        elif isinstance(command, Complete | Fail | Release):
+        elif isinstance(command, Complete | Fail | Release | EndClaim):
             # Whoever has said so does not act on the lease any more, heard or not.
             old = held[command.token]
             held[command.token] = replace(old, end=min(old.end, op.called))
@@ -242,6 +254,26 @@ def _acquired(history: History) -> list[Op]:
         for op in history.ops
         if isinstance(op.command, Acquire) and op.reply is not None and op.returned < math.inf
     ]
+
+
+def _claim(op: Op) -> Lease | None:
+    """Return what an older client was given as if it were a lease: series have one lane here."""
+    command, token = op.command, None if op.reply is None else op.reply.found
+    if not isinstance(command, ClaimWindow) or op.reply is None or op.reply.code is not Code.OK:
+        return None
+    assert token is not None
+    return Lease(
+        token=token,
+        session_id=command.session_id,
+        target=SeriesLane(command.series, LANE),
+        window=command.window,
+        job_ids=(),
+        grid=Grid(command.series.interval),
+        attempts=0,
+        granted_ms=0,
+        expires_ms=0,
+        moved_ms=0,
+    )
 
 
 def _leases(op: Op) -> tuple[Lease, ...]:

@@ -13,7 +13,7 @@ from tests.simulation.cluster import Cluster
 from tests.simulation.faults import Faults
 from tests.simulation.history import Ending, History
 from tests.simulation.nodes import new_history
-from tests.simulation.workers import Burst, Client, planner_life, worker_life
+from tests.simulation.workers import Burst, Client, older_life, planner_life, worker_life
 from tests.simulation.world import World
 
 FAULTS_S = 10.0
@@ -57,13 +57,15 @@ def simulate(seed: int, build: Build = HONEST) -> Report:
             client.live(worker_life(client, cluster, WORK_S))
         planner = Client(cluster, "planner", history)
         planner.live(planner_life(planner, cluster, WORK_S))
+        older = Client(cluster, "older", history)
+        older.live(older_life(older, cluster, WORK_S))
         Faults(cluster, Burst(cluster, history), FAULTS_S)
         world.run_until(WORK_S)
         while world.now < FAULTS_S + GRACE_S and history.equal_after_s is None:
             world.run_until(world.now + LOOK_S)
             if _equal(cluster):
                 history.equal_after_s = world.now - FAULTS_S
-        for client in (*clients, planner):
+        for client in (*clients, planner, older):
             client.stop()
         history.endings = [_ending(cluster, name) for name in cluster.names]
     history.served_after_heal = any(

@@ -11,6 +11,7 @@ from bars.window import Grid, Window
 from coordinator.machine import (
     Acquire,
     AnyCommand,
+    ClaimWindow,
     Code,
     Complete,
     KeepSession,
@@ -163,6 +164,20 @@ def _renewed_and_granted(writer: _Writer) -> None:
     writer.acquired("w1", late + TTL_S * 0.5, late + TTL_S * 0.5 + 0.1, _lease(3))
 
 
+def _claimed(writer: _Writer, token: int, start: int) -> None:
+    series, window = Series("n", 1), Window(start, start + 10)
+    command = ClaimWindow(session_id="old", ttl_ms=4_000, series=series, window=window)
+    writer.op("old", command, 2.2, 2.3, Reply(code=Code.OK, found=token))
+
+
+def _claimed_below(writer: _Writer) -> None:
+    _claimed(writer, token=0, start=50)
+
+
+def _claimed_what_is_held(writer: _Writer) -> None:
+    _claimed(writer, token=3, start=9)
+
+
 def _clock_ahead(writer: _Writer) -> None:
     seen = writer.history.applications[-1]
     writer.history.applications.append(replace(seen, clock_ms=int(seen.now * 1_100)))
@@ -207,6 +222,8 @@ def _came_back_to_life(writer: _Writer) -> None:
         (checkers.a_request_has_one_reply, _obeyed_twice),
         (checkers.tokens_only_grow, _granted_twice),
         (checkers.tokens_only_grow, _granted_below),
+        (checkers.tokens_only_grow, _claimed_below),
+        (checkers.one_live_lease_a_window, _claimed_what_is_held),
         (checkers.one_live_lease_a_window, _two_holders),
         (checkers.one_live_lease_a_window, _renewed_and_granted),
         (checkers.time_never_runs_ahead, _clock_ahead),

@@ -31,7 +31,7 @@ def test_two_hundred_seeds_show_nothing() -> None:
         happened += counts
     print(dict(happened))
     # A run in which nothing happens shows nothing.
-    for what in ("answered", "burst answered", "restored", "late entry", "disk failed"):
+    for what in ("answered", "burst answered", "claimed", "restored", "late entry", "disk failed"):
         assert happened[what] > SEEDS / 2, what
     assert happened["power in a write"] > SEEDS
 

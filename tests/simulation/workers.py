@@ -1,4 +1,4 @@
-"""Workers who hold leases, and one who wants windows: clients as the real ones are.
+"""Workers who hold leases, one who wants windows, one who chooses them: clients as they are.
 
 A worker counts the life of its lease from before it asked, asks again with the same request id
 until it knows, and knows its leader from what nodes answer. Some of them stop for a while and
@@ -19,8 +19,10 @@ from coordinator.machine import (
     AnyCommand,
     Barrier,
     CancelJob,
+    ClaimWindow,
     Code,
     Complete,
+    EndClaim,
     Fail,
     JobSpec,
     KeepSession,
@@ -34,6 +36,7 @@ from coordinator.machine import (
     SubmitJob,
 )
 from coordinator.machine.wire import decode_reply, encode_command
+from tests.simulation.checkers import LANE
 from tests.simulation.cluster import Cluster
 from tests.simulation.history import NEVER, History, Op
 from tests.simulation.nodes import SESSION_TTL_S
@@ -250,7 +253,7 @@ def planner_life(client: Client, cluster: Cluster, until: float) -> Life:
     for number in itertools.count():
         if cluster.world.now >= until:
             return
-        lane = SeriesLane(Series(f"node{number % 2}", 1), "bf:s")
+        lane = SeriesLane(Series(f"node{number % 2}", 1), LANE)
         # Ranges overlap with the one before: a window belongs to all that want it.
         start = number // 2 * 60
         window = Window(start, start + 100)
@@ -268,3 +271,26 @@ def planner_life(client: Client, cluster: Cluster, until: float) -> Life:
             yield CancelJob(job_id=f"job{chance.randrange(number + 1)}")
         yield Barrier()
         yield chance.uniform(0.3, 1.5)
+
+
+def older_life(client: Client, cluster: Cluster, until: float) -> Life:
+    """Claim windows of one's own choice until a time, as clients of the older protocol do."""
+    chance = client.chance
+    for number in itertools.count():
+        now = cluster.world.now
+        if now >= until:
+            return
+        session = f"{client.name}-{number}"
+        start = chance.randrange(60 * (int(now / 1.8) + 2))
+        window = Window(start, start + chance.randrange(5, 40))
+        reply = yield ClaimWindow(
+            session_id=session,
+            ttl_ms=_SESSION_TTL_MS,
+            series=Series(f"node{chance.randrange(2)}", 1),
+            window=window,
+        )
+        if reply is not None and reply.code is Code.OK and reply.found is not None:
+            cluster.history.count("claimed")
+            yield chance.uniform(0.05, 1.0) if chance.random() < 0.9 else 5.0
+            yield EndClaim(session_id=session, token=reply.found)
+        yield chance.uniform(0.05, 0.3)

@@ -396,6 +396,7 @@ async def test_the_older_client_learns_how_much_of_its_range_is_known_as_done() 
         ({"key": KEY, "lease_ms": 1}, "lease_ms"),
         ({"key": KEY, "lease_ms": True}, "lease_ms"),
         ({"key": 5, "lease_ms": 60_000}, "key"),
+        ({"key": "a|b:1:0:29:world:2024", "lease_ms": 60_000}, "key"),
         ({"key": KEY, "lease_ms": 60_000, "more": 1}, "body"),
         ({"key": KEY, "lease_ms": "9" * 100_000}, "lease_ms"),
     ],
@@ -407,23 +408,55 @@ async def test_a_wrong_claim_is_refused_by_its_field(body: dict[str, Any], field
         assert len(answer.content) < 1_000
 
 
-async def test_a_claim_is_given_up_when_another_node_has_led_in_between() -> None:
-    """That node may have given the key to somebody else, and we would not know."""
-    async with asking(2) as (service, http):
-        log, answers = service.nodes[0].log, []
-        propose = log.propose
+async def test_an_older_clients_range_and_a_workers_window_have_no_bar_in_common() -> None:
+    """Whoever comes first has it, by whichever protocol."""
+    async with asking() as (service, http):
+        await post(http, "/v1/sessions", OPEN)
+        await post(http, "/v1/jobs", job())
+        acquire = {"session_id": "w", "limit": 1}
+        (first,) = (await post(http, "/v1/leases:acquire", acquire)).json()["reply"]["leases"]
+        assert first["window"] == [0, 10]
+        overlapping, behind = (
+            {"key": f"n:1:{start}:{end}:world:2024", "lease_ms": 60_000}
+            for start, end in ((9, 14), (10, 14))
+        )
+        assert (await http.post("/v1/leases/claim", json=overlapping)).status_code == 409
+        claimed = await http.post("/v1/leases/claim", json=behind)
+        assert claimed.status_code == 200
+        assert int(claimed.json()["lease"]["token"].partition("-")[0]) > first["token"]
+        answer = await post(http, "/v1/leases:acquire", {**acquire, "limit": 9})
+        windows = [lease["window"] for lease in answer.json()["reply"]["leases"]]
+        assert windows == [[15, 20], [20, 30]]
+        done = {"key": behind["key"], "token": claimed.json()["lease"]["token"]}
+        assert (await http.post("/v1/leases/complete", json=done)).status_code == 200
+        assert (await http.post("/v1/leases/complete", json=done)).status_code == 200, "told again"
+        answer = await post(http, "/v1/leases:acquire", acquire)
+        assert [e["window"] for e in answer.json()["reply"]["leases"]] == [[10, 15]]
+        assert (await http.post("/v1/leases/claim", json=behind)).status_code == 409
+        assert len(service.nodes[0].log.state().sessions) == 1
 
-        async def propose_and_lose_the_lead(
-            command: AnyCommand, request_id: str, timeout_s: float
-        ) -> Answer:
-            answers.append(await propose(command, request_id, timeout_s))
-            if len(answers) == 1:
-                service.cluster.lead(service.urls[1])
-                service.cluster.lead(service.urls[0])
-            return answers[-1]
 
-        log.propose = propose_and_lose_the_lead  # type: ignore[method-assign]
-        answer = await http.post("/v1/leases/claim", json={"key": KEY, "lease_ms": 60_000})
-        assert [each.term for each in answers] == [1, 3, 3]
-        assert answer.status_code == 409
-        assert not log.state().sessions
+async def test_the_number_of_a_claim_is_not_enough_to_end_it() -> None:
+    """It can be guessed: tokens only count up."""
+    async with asking() as (_, http):
+        claim = {"key": KEY, "lease_ms": 60_000}
+        token = (await http.post("/v1/leases/claim", json=claim)).json()["lease"]["token"]
+        number, _, mark = token.partition("-")
+        for wrong in (number, f"{int(number) + 1}-{mark}", f"{number}-{'0' * 16}"):
+            done = {"key": KEY, "token": wrong}
+            assert (await http.post("/v1/leases/complete", json=done)).status_code == 409
+        done = {"key": KEY, "token": f"{2**63}-{mark}"}
+        assert (await http.post("/v1/leases/complete", json=done)).status_code == 400
+        assert (await http.post("/v1/leases/claim", json=claim)).status_code == 409
+
+
+async def test_an_answer_that_is_told_again_does_not_bring_back_a_claim_that_is_over() -> None:
+    async with asking() as (service, http):
+        claim = {"key": KEY, "lease_ms": 60_000}
+        first = await post(http, "/v1/leases/claim", claim, "same")
+        await service.pass_s(30)
+        again = await post(http, "/v1/leases/claim", claim, "same")
+        assert again.json()["lease"]["token"] == first.json()["lease"]["token"]
+        await service.pass_s(31)
+        assert (await post(http, "/v1/leases/claim", claim, "same")).status_code == 409
+        assert (await post(http, "/v1/leases/claim", claim, "other")).status_code == 200

@@ -86,8 +86,8 @@ async def test_a_node_runs_once(tmp_path: Path) -> None:
         assert f"process {made.running[1].pid}" in said
 
 
-async def test_a_node_that_was_made_stays_as_it_was_made(tmp_path: Path) -> None:
-    """Else nodes that read their logs again would part."""
+async def test_another_file_is_followed_when_it_is_ordered_and_not_before(tmp_path: Path) -> None:
+    """Else nodes that read their logs again would part, and nodes of two files would quarrel."""
     with cluster(tmp_path) as made:
         made.start(1)
         await made.ready(1)
@@ -95,8 +95,20 @@ async def test_a_node_that_was_made_stays_as_it_was_made(tmp_path: Path) -> None
         made.configure(backfill={"max_attempts": 9})
         made.start(1)
         await made.ready(1)
-        made.end(1)
         assert '"event": "configuration_not_followed", "field": "max_attempts"' in made.log(1)
+        async with httpx.AsyncClient(trust_env=False) as http:
+            metrics = (await http.get(f"{made.urls[0]}/metrics")).text
+            assert "coordinator_settings_differ 1.0" in metrics
+            meant = ("--yes", "--reason", "a source that fails often")
+            await asyncio.to_thread(leases, made, "configure", *meant)
+            metrics = (await http.get(f"{made.urls[0]}/metrics")).text
+            assert "coordinator_settings_differ 0.0" in metrics
+        made.end(1)
+        told = made.log(1).count("configuration_not_followed")
+        made.start(1)
+        await made.ready(1)
+        made.end(1)
+        assert made.log(1).count("configuration_not_followed") == told, "read again, and held"
 
 
 @pytest.mark.parametrize(

@@ -179,6 +179,7 @@ def test_a_window_shows_all_that_stands_in_it(tmp_path: Path) -> None:
         ["complete", *WINDOW, "--force", "--evidence", "seen"],
         ["pause", *LANE],
         ["policy", *LANE, "newest_first"],
+        ["configure"],
         ["transfer-leader"],
     ],
     ids=lambda words: words[0],
@@ -238,6 +239,25 @@ def test_lanes_are_paused_and_resumed_and_ruled(tmp_path: Path) -> None:
         assert (lane["paused"], lane["policy"]) == (False, "newest_first")
         made.run("policy", *LANE, "alphabetical", *MEANT, code=1)
         assert "policy must be one of any, newest_first" in made.err
+
+
+def test_the_rules_that_the_configuration_says_hold_when_it_is_ordered(tmp_path: Path) -> None:
+    with bench(tmp_path) as made:
+        found = yaml.safe_load(made.config.read_text())
+        found |= {"backfill": {"lease_ttl_ms": 60_000}}
+        found["coordinator"]["source_requests_max"] = 7
+        made.config.write_text(yaml.safe_dump(found))
+        said = made.run("configure")
+        assert "lease_ttl_ms=120000 -> 60000" in said
+        made.run("configure", "--expect", "5", *MEANT, code=3)
+        made.run("configure", *MEANT)
+        config = made.log.state().config
+        assert (config.lease_ttl_ms, config.source_requests_max) == (60_000, 7)
+        assert config.max_attempts == 6, "the file's, not what the service began with"
+        assert "differs=nothing" in made.run("configure")
+        (node,) = made.json("status")
+        assert node["config"]["version"] == 1
+        assert node["config"]["values"]["lease_ttl_ms"] == 60_000
 
 
 def test_what_stands_otherwise_is_a_conflict_and_stays(tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 """The routes that change something: a body becomes a command, its reply the answer."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 
+from bars.errors import InvalidValueError
 from coordinator._service.api.asked import Answered, Asked, Handler, Route
 from coordinator._service.api.auth import Role
 from coordinator._service.api.body import number_of
 from coordinator._service.api.service import Service, command_of, request_id, told
-from coordinator.machine import PPM, Acquire, Fail
+from coordinator.machine import PPM, Acquire, Fail, MachineConfig
 
 PLAIN = (
     ("/v1/sessions", Role.WORKER, "open_session"),
@@ -31,6 +32,8 @@ PLAIN = (
 )
 """Path, who may, and the command whose fields the body has."""
 
+_RULES = tuple(each.name for each in fields(MachineConfig))
+
 
 def routes(service: Service, on_grant: Callable[[float], None]) -> Iterator[Route]:
     """Yield the routes.
@@ -48,6 +51,8 @@ def routes(service: Service, on_grant: Callable[[float], None]) -> Iterator[Rout
         ("/v1/leases:fail", _fail(service)),
     ):
         yield Route(method="POST", path=path, role=Role.WORKER, handler=handler, needs_key=True)
+    path, handler = "/v1/admin/configure", _configure(service)
+    yield Route(method="POST", path=path, role=Role.ADMIN, handler=handler, needs_key=True)
 
 
 def _plain(service: Service, op: str) -> Handler:
@@ -78,6 +83,17 @@ def _acquire(service: Service, on_grant: Callable[[float], None]) -> Handler:
         return told(answer, waited_ms=int(waited_s * 1_000))
 
     return acquire
+
+
+def _configure(service: Service) -> Handler:
+    async def configure(asked: Asked) -> Answered:
+        """Let other rules hold; what is not said must not fall back to what this program has."""
+        config = asked.body.get("config")
+        if isinstance(config, dict) and (missing := [n for n in _RULES if n not in config]):
+            raise InvalidValueError(f"config.{missing[0]}", None, "given: all rules are")
+        return await service.obey(asked, command_of("configure", asked))
+
+    return configure
 
 
 def _fail(service: Service) -> Handler:

@@ -1,13 +1,10 @@
 """The lease protocol of QMTL's SDK, so that its client works unchanged.
 
-A lease is the right to one key, whatever it stands for: nobody else gets it until it is
-completed, failed or expired. It has nothing to do with the windows of our own workers. In the log
-it is a session of its own, so it expires by the same clock and is known to every node.
-
-Exclusion: a barrier shows that no session holds the key, then one is opened. Only the leader of a
-term puts entries into the log, it serves a key once at a time, and an entry of an earlier term is
-refused: if both have the same term, nothing of that key came between them. The token is the
-barrier's place in the log, so it only ever grows.
+A lease is the right to one key. What it stands for is a window of a series: nobody else fetches
+any part of that until it is completed, failed or expired, neither by this protocol nor a worker
+of ours; and while one of them does, there is no lease on it. In the log it is a claim with a
+session of its own, so it expires by the same clock, is known to every node, and its token is above
+all that were granted before. The machine sees to the rest in one command.
 
 That protocol has no idempotency key. Who sends one anyway, as our own client does, gets the same
 lease when it asks again; others wait for the lease to expire when an answer was lost.
@@ -22,6 +19,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from bars.errors import InvalidValueError
+from bars.series import Series
 from bars.window import Window, intersect, merge
 from coordinator._service.api.asked import Answered, Asked, Handler, Route
 from coordinator._service.api.auth import Role
@@ -31,7 +29,7 @@ from coordinator._service.api.forward import Forward
 from coordinator._service.api.keys import LeaseKey, parse_key
 from coordinator._service.api.service import Service
 from coordinator._service.log import NotLeaderError
-from coordinator.machine import CloseSession, Code, OpenSession, State
+from coordinator.machine import ClaimWindow, Code, EndClaim, State
 from runtime.log import logger
 
 LEASE_MS = (1_000, 3_600_000)
@@ -39,8 +37,12 @@ LEASE_MS = (1_000, 3_600_000)
 
 KEY_CHARS_MAX = 1_000
 REASON_CHARS_LOGGED = 500
+
+MARK_BYTES = 8
+"""What a holder shows beside its token: who has seen the number of another's does not know it."""
+
 _PREFIX = "qmtl"
-_TOKEN = re.compile(r"[0-9]{1,20}(-[0-9a-f]{16})?")
+_TOKEN = re.compile(r"([0-9]{1,19})(?:-([0-9a-f]{16}))?")
 
 _log = logger(__name__)
 
@@ -51,6 +53,7 @@ class _Claimed:
 
     key: LeaseKey
     session_id: str
+    token: int
 
 
 def routes(service: Service, forward: Forward) -> Iterator[Route]:
@@ -81,48 +84,35 @@ def _led(handler: Handler, path: str, forward: Forward) -> Handler:
 class _Legacy:
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._claiming: set[str] = set()
 
     async def claim(self, asked: Asked) -> Answered:
         """Give the key to whoever asks, or say that somebody has it."""
         only(asked.body, "key", "lease_ms")
         key = parse_key(text_of(asked.body, "key", most=KEY_CHARS_MAX))
         lease_ms = whole_of(asked.body, "lease_ms", *LEASE_MS)
-        prefix = _sessions_of(key)
-        if prefix in self._claiming:
-            raise _held(key)
-        suffix = f"-{sha256(asked.key.encode()).hexdigest()[:16]}" if asked.key else ""
-        self._claiming.add(prefix)
-        try:
-            return await self._claim(key, suffix, lease_ms)
-        finally:
-            self._claiming.discard(prefix)
-
-    async def _claim(self, key: LeaseKey, suffix: str, lease_ms: int) -> Answered:
         asked_ms = self._service.clock.wall_us() // 1_000
-        prefix = _sessions_of(key)
-        seen = await self._service.barrier()
-        state = self._service.log.state()
-        for session in state.sessions.values():
-            if not session.session_id.startswith(prefix):
-                continue
-            if not suffix or not session.session_id.endswith(suffix):
-                raise _held(key)
-            left_ms = session.expires_ms - state.clock_ms
-            return _lease(session.session_id.removeprefix(prefix), asked_ms + left_ms, state, key)
-        token = f"{seen.index}{suffix}"
-        session_id = prefix + token
-        opened = await self._service.propose(
-            OpenSession(session_id=session_id, ttl_ms=lease_ms), session_id
+        mark = sha256(asked.key.encode()).digest()[:MARK_BYTES] if asked.key else self._mark()
+        session_id = _sessions_of(key) + mark.hex()
+        command = ClaimWindow(
+            session_id=session_id, ttl_ms=lease_ms, series=_series_of(key), window=_window_of(key)
         )
-        if opened.reply.code is not Code.OK:
-            raise RequestRefusedError(503, opened.reply.code.value, opened.reply.message)
-        if opened.term != seen.term:
-            # Another node has led in between and may have given the key away.
-            await self._service.propose(CloseSession(session_id=session_id), f"{session_id}:lost")
+        reply = (await self._service.propose(command, f"{session_id}:{lease_ms}")).reply
+        if reply.code is Code.CONFLICT:
             raise _held(key)
+        if reply.code is not Code.OK:
+            raise RequestRefusedError(503, reply.code.value, reply.message)
+        state = self._service.log.state()
+        session = state.sessions.get(session_id)
+        if session is None or session.claim is None or session.claim.token != reply.found:
+            raise _held(key)  # an answer that is told again, of a lease that is over
+        token = f"{reply.found}-{mark.hex()}"
         _log.info("legacy_claimed", key=key.text, token=token, lease_ms=lease_ms)
-        return _lease(token, asked_ms + lease_ms, state, key)
+        until_ms = asked_ms + session.expires_ms - state.clock_ms
+        lease = {"token": token, "lease_until_ms": until_ms}
+        return Answered(document={"lease": lease, "completion_ratio": done_ratio(state, key)})
+
+    def _mark(self) -> bytes:
+        return self._service.rng.randbytes(MARK_BYTES)
 
     async def complete(self, asked: Asked) -> Answered:
         """Take note that the key's range is there; whoever asks may have the key again."""
@@ -142,15 +132,16 @@ class _Legacy:
         return Answered(document={"completion_ratio": done_ratio(state, claimed.key)})
 
     async def _end(self, claimed: _Claimed) -> None:
-        command = CloseSession(session_id=claimed.session_id)
-        answer = await self._service.propose(command, f"{claimed.session_id}:end")
+        command = EndClaim(session_id=claimed.session_id, token=claimed.token)
+        named = f"{claimed.session_id}:{claimed.token}:end"
+        answer = await self._service.propose(command, named)
         if answer.reply.code is not Code.OK:
             raise RequestRefusedError(409, "expired", f"nobody holds {claimed.key.text} any more")
 
 
 def done_ratio(state: State, key: LeaseKey) -> float:
     """Return how much of a key's range is known as done, in any lane of its series."""
-    wanted = Window(key.start, key.end + key.interval)
+    wanted = _window_of(key)
     series = (key.node, key.interval)
     done = [
         window
@@ -166,10 +157,22 @@ def _claimed(asked: Asked, *names: str) -> _Claimed:
     only(asked.body, *names)
     key = parse_key(text_of(asked.body, "key", most=KEY_CHARS_MAX))
     token = asked.body.get("token")
-    text = str(token) if isinstance(token, int | str) else ""
-    if not _TOKEN.fullmatch(text):
+    found = _TOKEN.fullmatch(str(token) if isinstance(token, int | str) else "")
+    if found is None or int(found[1]) >= 2**63:
         raise InvalidValueError("token", token, "the token of the claim")
-    return _Claimed(key, _sessions_of(key) + text)
+    number, mark = found.groups()
+    return _Claimed(key, _sessions_of(key) + (mark or ""), int(number))
+
+
+def _series_of(key: LeaseKey) -> Series:
+    try:
+        return Series(key.node, key.interval)
+    except InvalidValueError as error:
+        raise InvalidValueError("key", key.text, f"of a series: {error}") from None
+
+
+def _window_of(key: LeaseKey) -> Window:
+    return Window(key.start, key.end + key.interval)
 
 
 def _sessions_of(key: LeaseKey) -> str:
@@ -177,10 +180,5 @@ def _sessions_of(key: LeaseKey) -> str:
     return f"{_PREFIX}:{sha256(key.text.encode()).hexdigest()[:32]}:"
 
 
-def _lease(token: str, until_ms: int, state: State, key: LeaseKey) -> Answered:
-    lease = {"token": token, "lease_until_ms": until_ms}
-    return Answered(document={"lease": lease, "completion_ratio": done_ratio(state, key)})
-
-
 def _held(key: LeaseKey) -> RequestRefusedError:
-    return RequestRefusedError(409, "held", f"somebody else holds {key.text}")
+    return RequestRefusedError(409, "held", f"somebody else holds {key.text}, or a part of it")

@@ -31,6 +31,7 @@ HELP: Mapping[str, str] = {
     "coordinator_raft_leader_changes_total": "Leaders that this node has seen come.",
     "coordinator_state_digest": "The first 48 bits of the state's digest.",
     "coordinator_state_digest_index": "The entry that the digest belongs to.",
+    "coordinator_settings_differ": "Settings of this node's file that are not those that hold.",
     "coordinator_apply_errors_total": "Faults of the machine or of listeners: must stay 0.",
     "coordinator_unreadable_entries_total": "Entries of a version that this program does not know.",
     "coordinator_dedupe_hits_total": "Commands that came again and were answered from memory.",

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 from bars.window import Window
 from coordinator._service.log import LogStatus
 from coordinator.machine import Lease, SeriesLane, State
-from coordinator.machine.state import LaneRule, Poisoned, Waiting
+from coordinator.machine.state import Claim, LaneRule, Poisoned, Waiting
 from coordinator.machine.views import (
     completion,
     jobs_in_progress,
@@ -51,6 +51,11 @@ def summary(state: State) -> Row:
     }
 
 
+def config(state: State) -> Row:
+    """Return the rules that hold, and their version."""
+    return {"version": state.config_version, "values": asdict(state.config)}
+
+
 def sessions(state: State, _query: Mapping[str, str]) -> Iterator[Row]:
     """Yield the workers."""
     held: dict[str, int] = {}
@@ -62,7 +67,16 @@ def sessions(state: State, _query: Mapping[str, str]) -> Iterator[Row]:
             "ttl_ms": session.ttl_ms,
             "expires_in_ms": session.expires_ms - state.clock_ms,
             "leases": held.get(session.session_id, 0),
+            "claim": claim_row(session.claim),
         }
+
+
+def claim_row(claim: Claim | None) -> Row | None:
+    """Return what a client of the older protocol holds."""
+    if claim is None:
+        return None
+    row = {"node": claim.series.node, "interval": claim.series.interval}
+    return row | {"window": pair(claim.window), "token": claim.token}
 
 
 def jobs(state: State, query: Mapping[str, str]) -> Iterator[Row]:

@@ -47,6 +47,7 @@ def _summary(service: Service) -> Handler:
             **seen.place,
             "node": rows.node(service.log.status()),
             "state": rows.summary(seen.state),
+            "config": rows.config(seen.state),
             "digest": {"raft_index": digest_index, "sha256": digest},
         }
         return Answered(document=document)
