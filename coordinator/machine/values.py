@@ -23,6 +23,9 @@ PRIORITY_MAX = 1_000
 
 MESSAGE_CHARS_MAX = 500
 
+LANES_MAX = 1_000
+"""Lanes that an acquire may name: each has a source in the configuration of one worker."""
+
 NAME_CHARS_MAX = 200
 """Longest id of a session, a job or a request."""
 
