@@ -20,6 +20,7 @@ from coordinator.machine._windows import (
 from coordinator.machine.replies import Code, LeaseGranted, Reply, StaleClaim
 from coordinator.machine.state import Lane, Lease
 from coordinator.machine.values import (
+    LANES_MAX,
     MESSAGE_CHARS_MAX,
     NAME_CHARS_MAX,
     LeaseEnd,
@@ -36,11 +37,13 @@ def acquire(draft: Draft, command: c.Acquire) -> Reply:
         return Reply(code=Code.UNKNOWN_SESSION)
     if command.limit < 1:
         return invalid("limit", command.limit, "at least 1")
+    if len(command.lanes) > LANES_MAX:
+        return invalid("lanes", len(command.lanes), f"at most {LANES_MAX}")
     room = draft.config.session_leases_max - len(draft.held.get(command.session_id) or ())
     granted: list[Lease] = []
     settle(draft)
     for _ in range(min(command.limit, draft.config.grant_max, room)):
-        lane = next_lane(draft)
+        lane = next_lane(draft, command.lanes)
         if lane is None:
             break
         granted.append(_grant(draft, lane, command.session_id))

@@ -39,15 +39,17 @@ def head(draft: Draft, lane: Lane, jobs: list[Job]) -> tuple[Place, tuple[Window
     return None
 
 
-def next_lane(draft: Draft) -> Lane | None:
+def next_lane(draft: Draft, lanes: tuple[str, ...] = ()) -> Lane | None:
     """Return the lane that is granted something next, or None; for a settled draft.
 
-    A source that has asked for a pause, or is asked as often as it may be, is passed over.
+    A source that has asked for a pause, or is asked as often as it may be, is passed over, and so
+    is one that is not among `lanes`, if there are any.
     """
     places = [
         first[0]
         for source, queue in draft.queues.now.between()
-        if (draft.asking.get(source) or 0) < draft.config.source_requests_max
+        if (not lanes or source in lanes)
+        and (draft.asking.get(source) or 0) < draft.config.source_requests_max
         and source not in draft.pauses
         and (first := queue.first()) is not None
     ]

@@ -26,6 +26,9 @@ MESSAGE_CHARS_MAX = 500
 VALUE_MAX = 10**12
 """No life, wait or limit is larger: sums of some of them are still numbers of 64 bits."""
 
+LANES_MAX = 1_000
+"""Lanes that an acquire may name: each has a source in the configuration of one worker."""
+
 NAME_CHARS_MAX = 200
 """Longest id of a session, a job or a request."""
 
