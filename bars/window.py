@@ -8,9 +8,12 @@ not touching. Everything is linear after sorting.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from numbers import Integral
+from operator import attrgetter
 
 from bars.errors import InvalidValueError
 from bars.series import check_interval
+
+_ENDS = attrgetter("start", "end")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -47,7 +50,10 @@ class Window:
 def merge(windows: Iterable[Window]) -> tuple[Window, ...]:
     """Return the union of windows in any order, as few windows as possible."""
     merged: list[Window] = []
-    for window in sorted(windows):
+    found = sorted(windows, key=_ENDS)
+    if len(found) <= 1:
+        return tuple(found)
+    for window in found:
         if merged and window.start <= merged[-1].end:
             if window.end > merged[-1].end:
                 merged[-1] = Window(merged[-1].start, window.end)

@@ -5,15 +5,15 @@ however often it is sent and whichever node takes it. Nothing here knows what a 
 """
 
 import asyncio
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
-import httpx
-
 from bars.errors import InvalidValueError
+from coordinator._requests import Http, HttpRequest, NoAnswerError
 from coordinator.errors import CommandRefusedError, CoordinatorUnavailableError
 from runtime.backoff import Backoff
 from runtime.clock import Clock
@@ -25,8 +25,6 @@ leader is found within a second, and nodes that are away are asked in vain cheap
 RETRY_AFTER_MAX_S = 5.0
 """A node that is busy is given at most so long."""
 
-CONNECT_S = 2.0
-CONNECTIONS_MAX = 200
 _NOT_LEADER, _BUSY = 421, 429
 TRY_AGAIN = frozenset({_NOT_LEADER, _BUSY, 500, 502, 503, 504})
 """Answers that say nothing of what will be answered next time."""
@@ -65,9 +63,7 @@ class Told:
 class Cluster:
     """The nodes of one lease service, as a client sees them."""
 
-    def __init__(
-        self, urls: str | Sequence[str], http: httpx.AsyncClient, clock: Clock, rng: Random
-    ) -> None:
+    def __init__(self, urls: str | Sequence[str], http: Http, clock: Clock, rng: Random) -> None:
         """Ask nodes.
 
         Args:
@@ -135,7 +131,7 @@ class Cluster:
             try:
                 async with asyncio.timeout(min(budget.attempt_s, left_s)):
                     status, document, busy_s = await self._send(request, self._urls[at])
-            except (httpx.TransportError, TimeoutError, ValueError) as error:
+            except (NoAnswerError, TimeoutError, ValueError) as error:
                 status, document, busy_s = 0, {}, 0.0
                 cut = isinstance(error, TimeoutError) and left_s < budget.attempt_s
                 if not (cut and reason):  # an attempt that had little time says little
@@ -157,22 +153,24 @@ class Cluster:
 
     async def _send(self, request: "_Request", url: str) -> tuple[int, Mapping[str, Any], float]:
         """Return status, document, and how long a busy node wants to be left alone."""
-        response = await self._http.request(
-            request.method,
-            url + request.path,
-            params=request.query,
-            json=request.body,
-            headers=request.headers,
-            timeout=httpx.Timeout(None, connect=CONNECT_S),
+        body = None if request.body is None else json.dumps(request.body).encode()
+        answer = await self._http.send(
+            HttpRequest(
+                method=request.method,
+                url=url + request.path,
+                headers=request.headers,
+                query=request.query,
+                body=body,
+            )
         )
-        document = response.json()
+        document = json.loads(answer.body)
         if not isinstance(document, Mapping):
-            raise ValueError(f"status {response.status_code} without a JSON object")  # noqa: TRY004
+            raise ValueError(f"status {answer.status} without a JSON object")  # noqa: TRY004
         busy_s = 0.0
-        if response.status_code == _BUSY:
-            asked = response.headers.get("Retry-After", "")
+        if answer.status == _BUSY:
+            asked = answer.headers.get("Retry-After", "")
             busy_s = min(float(asked), RETRY_AFTER_MAX_S) if asked.isdecimal() else 0.0
-        return response.status_code, document, busy_s
+        return answer.status, document, busy_s
 
     def _turn(self, at: int, status: int, document: Mapping[str, Any]) -> bool:
         """Choose the node to ask next; return whether we were told which one."""

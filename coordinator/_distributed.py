@@ -129,15 +129,15 @@ class DistributedBackfillCoordinator:
     # Leases
 
     async def acquire(
-        self, session_id: str, limit: int, wait_s: float = 0.0
+        self, session_id: str, limit: int, wait_s: float = 0.0, *, lanes: Sequence[str] = ()
     ) -> tuple[HeldLease, ...]:
-        """Take up to `limit` windows, waiting up to `wait_s` for the first.
+        """Take up to `limit` windows, of some lanes or of any, waiting `wait_s` for the first.
 
         Raises:
             SessionLostError: The session has expired.
         """
         until_s = self._clock.monotonic() + wait_s
-        command = machine.Acquire(session_id=session_id, limit=limit)
+        command = machine.Acquire(session_id=session_id, limit=limit, lanes=tuple(lanes))
         while True:
             left_s = max(0.0, until_s - self._clock.monotonic())
             told = await self._ask_for_leases(command, min(left_s, WAIT_MAX_S))

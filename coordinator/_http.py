@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random, SystemRandom
 
-import httpx
-
 from bars.errors import InvalidValueError
-from coordinator._cluster import CONNECTIONS_MAX, Budget
+from coordinator._cluster import Budget
+from coordinator._requests import Http
 from coordinator.private import read_private_text
 from runtime.clock import Clock, SystemClock
 from runtime.coordinator import CoordinatorSettings
@@ -44,7 +43,7 @@ class ClientOptions:
         return cls(token=token, tls_ca=settings.tls_ca)
 
 
-def open_http(options: ClientOptions) -> httpx.AsyncClient:
+def open_http(options: ClientOptions) -> Http:
     """Return what sends requests to nodes.
 
     Raises:
@@ -56,5 +55,6 @@ def open_http(options: ClientOptions) -> httpx.AsyncClient:
     except OSError as error:
         found = f"{options.tls_ca}: {error.strerror}"
         raise InvalidValueError("coordinator.tls_ca", found, "PEM of an authority") from None
-    limits = httpx.Limits(max_connections=CONNECTIONS_MAX)
-    return httpx.AsyncClient(headers=headers, verify=verify, limits=limits, trust_env=False)
+    from coordinator._aio import AioHttp  # noqa: PLC0415 - who only names leases does without
+
+    return AioHttp(verify, headers)

@@ -101,9 +101,9 @@ class LocalCoordinator:
         obeyed(await self._apply(command))
 
     async def acquire(
-        self, session_id: str, limit: int, wait_s: float = 0.0
+        self, session_id: str, limit: int, wait_s: float = 0.0, *, lanes: Sequence[str] = ()
     ) -> tuple[HeldLease, ...]:
-        """Take up to `limit` windows, waiting up to `wait_s` for the first.
+        """Take up to `limit` windows, of some lanes or of any, waiting `wait_s` for the first.
 
         Raises:
             SessionLostError: The session has expired.
@@ -112,9 +112,13 @@ class LocalCoordinator:
         while True:
             asked_s = self._clock.monotonic()
             before = self._state
-            reply = await self._apply(
-                machine.Acquire(session_id=session_id, limit=limit, elapsed_ms=self._elapsed_ms())
+            command = machine.Acquire(
+                session_id=session_id,
+                limit=limit,
+                lanes=tuple(lanes),
+                elapsed_ms=self._elapsed_ms(),
             )
+            reply = await self._apply(command)
             in_session(reply, session_id)
             seen = self._changes
             left_s = until_s - self._clock.monotonic()

@@ -27,6 +27,7 @@ from coordinator.errors import (
 )
 from coordinator.lease import Brought, HeldLease, LeaseFailure, check_ttl_ms
 from coordinator.machine.values import (
+    LANES_MAX,
     PPM,
     PRIORITY_MAX,
     Failure,
@@ -40,6 +41,7 @@ from coordinator.machine.values import (
 )
 
 __all__ = [
+    "LANES_MAX",
     "PPM",
     "PRIORITY_MAX",
     "Brought",
@@ -116,9 +118,16 @@ class LeaseClient(Protocol):
         ...
 
     async def acquire(
-        self, session_id: str, limit: int, wait_s: float = 0.0
+        self, session_id: str, limit: int, wait_s: float = 0.0, *, lanes: Sequence[str] = ()
     ) -> tuple[HeldLease, ...]:
-        """Take up to `limit` windows, waiting up to `wait_s` for the first."""
+        """Take up to `limit` windows, waiting up to `wait_s` for the first.
+
+        Args:
+            session_id: Who asks.
+            limit: How many at most.
+            wait_s: How long.
+            lanes: Those that may be granted, for a worker has not every source; empty: any.
+        """
         ...
 
     async def renew(self, lease: HeldLease, *, published: bool = False) -> HeldLease:

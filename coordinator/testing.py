@@ -154,11 +154,12 @@ class MemoryLog:
         if self.faults.take("lost_commands"):
             raise UnknownOutcomeError(request_id, "the leader changed")
         self._check_leads()
-        reply = wire.decode_reply(self._cluster.append(command, request_id))
+        text = self._cluster.append(command, request_id)
         if self.faults.take("lost_answers"):
             raise UnknownOutcomeError(request_id, "the leader changed")
         return Answer(
-            reply=reply,
+            reply=wire.decode_reply(text),
+            text=text,
             index=self._applied,
             term=self._cluster.term,
             clock_ms=self._replica.state.clock_ms,

@@ -27,7 +27,9 @@ from coordinator.recovery import ConflictError, LaneName, LeaseDesk, Order, Wind
 from ops import leases_files, leases_print
 from ops.cli_common import DEFAULT_CONFIG, Config, End, Interval, Json, Node, Start, fail, load
 from ops.cli_common import window_of as window_between
-from runtime import ConfigError
+from ops.stack import stack_leases
+from runtime import ConfigError, Settings
+from runtime.coordinator import CoordinatorSettings
 
 EXIT_FAILED = 1
 EXIT_NO_QUORUM = 2
@@ -113,7 +115,7 @@ def _with_desk(config: Path, work: Callable[[LeaseDesk], Awaitable[T]]) -> T:
 
     async def at_desk() -> T:
         try:
-            section = load(config).coordinator
+            section = _service(load(config))
         except ConfigError as error:
             fail(str(error), EXIT_FAILED)
         async with LeaseDesk(section.urls, ClientOptions.of(section)) as desk:
@@ -121,6 +123,14 @@ def _with_desk(config: Path, work: Callable[[LeaseDesk], Awaitable[T]]) -> T:
 
     with told():
         return asyncio.run(at_desk())
+
+
+def _service(settings: Settings) -> CoordinatorSettings:
+    """Return where the nodes are: as configured, else those that `seamless up` has started."""
+    section = settings.coordinator
+    if section.urls != CoordinatorSettings().urls or section.client_token_file is not None:
+        return section
+    return stack_leases(settings.state_dir) or section
 
 
 @leases.command("status")

@@ -212,7 +212,7 @@ def _filler(
     if isinstance(storage, Storage):
         if bringer is None:
             return None
-        direct = DirectFiller(storage, _asking(bringer, config.source), config)
+        direct = DirectFiller(storage, asking_of(bringer, config.source), config)
         if leases is None:
             return direct
         terms = LeaseTerms(
@@ -278,7 +278,8 @@ def check_fetcher(bringer: object, option: str = "fetcher") -> None:
         raise ConfigError([Problem(option, bringer, allowed)])
 
 
-def _asking(bringer: AutoBackfiller | DataFetcher, source: str) -> Fetch:
+def asking_of(bringer: AutoBackfiller | DataFetcher, source: str) -> Fetch:
+    """Return how somebody is asked for the bars of a window, once."""
     if isinstance(bringer, DataFetcherAutoBackfiller):
         bringer = bringer.fetcher  # the provider itself cuts windows and asks again
     asked = bringer

@@ -1,22 +1,39 @@
 """Brings missing bars over Kafka: one request a call, whose status is followed to its end."""
 
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Protocol
 
 from avro_schemas import BackfillRequest, BackfillStatus, RequestKind, RequestState
 from bars.window import Window
 from provider._ask import TS_END, Ask
 from provider._filled import Filled, Progress
 from provider._slots import Slots
-from provider.backfills import BackfillRequests
 from runtime.log import logger
 
 log = logger(__name__)
 
 
+class Requests(Protocol):
+    """Where requests go."""
+
+    def submit(self, request: BackfillRequest) -> AsyncGenerator[BackfillStatus]:
+        """Ask, and yield each status, the last one being final."""
+        ...
+
+    async def take_back(self, request_id: str) -> None:
+        """Say that nobody wants it any more."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything; harmless when repeated."""
+        ...
+
+
 class RequestFiller:
     """Publishes what is missing as one request and waits for its final status."""
 
-    def __init__(self, requests: BackfillRequests, slots: Slots) -> None:
+    def __init__(self, requests: Requests, slots: Slots) -> None:
         """Make a filler.
 
         Args:

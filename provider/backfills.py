@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from avro_schemas import BackfillRequest, BackfillStatus
+from avro_schemas import BackfillRequest, BackfillStatus, RequestKind
 from runtime import Backoff, Clock, Settings
 from runtime.log import logger
 from topics import (
@@ -81,6 +81,15 @@ class BackfillRequests:
                             return
         finally:
             tail.close()
+
+    async def take_back(self, request_id: str) -> None:
+        """Say that nobody wants a request any more; its final status is not waited for.
+
+        Raises:
+            TopicsError: That is not known to be in the topic.
+        """
+        cancel = BackfillRequest(request_id=request_id, kind=RequestKind.CANCEL)
+        await self.publish(cancel)
 
     async def close(self) -> None:
         """Flush and let go of the producer; harmless when repeated."""

@@ -117,6 +117,14 @@ class DirectOptions(JudgeOptions, total=False):
     """Rank of each lane, the higher one wins; the fetcher's above `roll` unless said otherwise."""
 
 
+class RoadOptions(JudgeOptions, total=False):
+    """What a provider with Kafka may be told besides."""
+
+    source_name: str
+    """Which source of the configuration the `fetcher` is: one of kind provider. May be left out
+    where there is one."""
+
+
 class ProviderOptions(DirectOptions, total=False):
     """What `SeamlessDataProvider` may be told."""
 

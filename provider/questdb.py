@@ -8,24 +8,13 @@ from typing import Self, Unpack
 from bars.protocols import DataFetcher
 from bars.series import ROLL, backfill_lane
 from provider._parts import Ground, Manners, assemble, backfill_config, check_fetcher, direct_parts
-from provider._request_fill import RequestFiller
-from provider._slots import Slots
-from provider.backfills import BackfillRequests
+from provider._road import road_filler
 from provider.live import PollingConfig, PollingFeed
-from provider.options import JudgeOptions, StoreOptions, refuse_unknown
+from provider.options import RoadOptions, StoreOptions, refuse_unknown
 from provider.seamless import SeamlessDataProvider
 from provider.storage_questdb import QuestDBStorage
-from runtime import (
-    ConfigError,
-    Problem,
-    Settings,
-    StoreSettings,
-    SystemClock,
-)
+from runtime import ConfigError, Problem, Settings, StoreSettings, SystemClock
 from store import Store
-
-_NO_LIVE = "None: there is no road for live bars over Kafka yet"
-_NO_FETCHER = "None: with Kafka the fetch worker asks the sources of the configuration"
 
 
 class EnhancedQuestDBProvider(SeamlessDataProvider):
@@ -85,28 +74,39 @@ class EnhancedQuestDBProvider(SeamlessDataProvider):
         environ: Mapping[str, str] | None = None,
         fetcher: DataFetcher | None = None,
         live_fetcher: DataFetcher | None = None,
-        **options: Unpack[JudgeOptions],
+        **options: Unpack[RoadOptions],
     ) -> Self:
         """Return a provider that asks for missing bars over Kafka.
 
         Args:
             path: The configuration, `seamless.yaml`.
             environ: Overrides (`SEAMLESS_...`); pass `os.environ` to have them.
-            fetcher: Not to be had here.
+            fetcher: Brings what is missing of the series that list its source (`source_name`, of
+                kind provider): this process is then a fetch worker for itself. None: the fetch
+                workers bring everything.
             live_fetcher: Not to be had yet.
-            **options: See `JudgeOptions`; they override the configuration.
+            **options: See `RoadOptions`; they override the configuration.
 
         Raises:
             ConfigError: The configuration or an option is not what it may be.
         """
-        refuse_unknown(options, JudgeOptions)
-        _refuse(fetcher=(fetcher, _NO_FETCHER), live_fetcher=(live_fetcher, _NO_LIVE))
-        return cls.from_settings(Settings.load(Path(path), environ or {}), **options)
+        refuse_unknown(options, RoadOptions)
+        if live_fetcher is not None:
+            allowed = "None: there is no road for live bars over Kafka yet"
+            raise ConfigError([Problem("live_fetcher", live_fetcher, allowed)])
+        settings = Settings.load(Path(path), environ or {})
+        return cls.from_settings(settings, fetcher=fetcher, **options)
 
     @classmethod
-    def from_settings(cls, settings: Settings, **options: Unpack[JudgeOptions]) -> Self:
+    def from_settings(
+        cls,
+        settings: Settings,
+        *,
+        fetcher: DataFetcher | None = None,
+        **options: Unpack[RoadOptions],
+    ) -> Self:
         """Return a provider that asks for missing bars over Kafka, from settings in hand."""
-        refuse_unknown(options, JudgeOptions)
+        refuse_unknown(options, RoadOptions)
         said = settings.seamless_data_provider
         config = replace(
             said.backfill_config,
@@ -122,10 +122,9 @@ class EnhancedQuestDBProvider(SeamlessDataProvider):
             partial_ok=conformance.partial_ok,
             accept_warnings=conformance.accept_warnings,
         )
-        requests = BackfillRequests(settings, manners.clock)
         ground = Ground(
             storage=QuestDBStorage(Store(settings.store), settings.ranks, manners.clock),
-            filler=RequestFiller(requests, Slots(config.max_concurrent_requests)),
+            filler=road_filler(settings, manners, fetcher, options.get("source_name")),
             nodes=settings.node,
             calendars=settings.calendar,
             series=settings.nodes,
@@ -140,13 +139,3 @@ class EnhancedQuestDBProvider(SeamlessDataProvider):
         )
         provider._assemble(parts)  # noqa: SLF001  of this very class
         return provider
-
-
-def _refuse(**given: tuple[object, str]) -> None:
-    problems = [
-        Problem(name, value, allowed)
-        for name, (value, allowed) in given.items()
-        if value is not None
-    ]
-    if problems:
-        raise ConfigError(problems)

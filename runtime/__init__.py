@@ -10,6 +10,7 @@ from runtime.backoff import Backoff
 from runtime.clock import Clock, SystemClock
 from runtime.deadline import Deadline
 from runtime.errors import ConfigError, DeadlineExceededError, Problem
+from runtime.sections import BY_PROVIDER
 from runtime.service import BackfillConfig, ProviderSettings, SLAPolicy, Violation
 from runtime.settings import (
     BackfillSettings,
@@ -26,6 +27,7 @@ from runtime.settings import (
 from runtime.times import format_time, parse_time
 
 __all__ = [
+    "BY_PROVIDER",
     "BackfillConfig",
     "BackfillSettings",
     "Backoff",

@@ -19,6 +19,9 @@ from runtime.errors import Problem
 
 FILE_KINDS = ("csv", "parquet")
 
+BY_PROVIDER = "provider"
+"""Kind of a source that is no worker's: who makes a provider brings the fetcher."""
+
 _WARNINGS = sorted(check for check, severity in CHECKS.items() if severity is Severity.WARN)
 
 
@@ -122,7 +125,7 @@ class BackfillSettings(Section):
 class MaterializeSettings(Section):
     """How history gets into the store."""
 
-    flush_rows: int = setting(k.integer(1, 1_000_000), 45_000)
+    flush_rows: int = setting(k.integer(1, 1_000_000), 55_000)
     """Rows that make a flush due."""
 
     flush_wait_ms: int = setting(k.integer(0, 60_000), 250)
@@ -150,8 +153,10 @@ class SourceSettings(Section):
     name: str = setting(k.source_name())
     """What it is called; its lane is `bf:<name>`."""
 
-    kind: Literal["csv", "parquet", "python"] = setting(k.choice(*FILE_KINDS, "python"))
-    """What it is."""
+    kind: Literal["csv", "parquet", "python", "provider"] = setting(
+        k.choice(*FILE_KINDS, "python", BY_PROVIDER)
+    )
+    """What it is; `provider`: the `fetcher` of providers, which no worker asks."""
 
     path: Path | None = setting(k.optional(k.path()), None)  # noqa: RUF009 - Path cannot change
     """Of files: a file, a folder with one file a symbol, or a pattern with `{symbol}` in it."""
@@ -189,7 +194,9 @@ class SourceSettings(Section):
         of_files = {"path", "columns", "timezone", "symbol_column"}
         of_python = {"fetcher", "options"}
         needed, useless = ("path", of_python) if self.kind in FILE_KINDS else ("fetcher", of_files)
-        if getattr(self, needed) is None:
+        if self.kind == BY_PROVIDER:
+            useless = of_files | of_python
+        elif getattr(self, needed) is None:
             yield Problem(needed, MISSING, f"given for kind {self.kind}")
         for name in sorted(useless - {"timezone"}):
             if getattr(self, name):

@@ -5,7 +5,7 @@ calling a person's fetcher, and their errors. What does not: which windows to as
 leases (`worker`), and whether the bars are right (`bars.conformance`): values pass as they are.
 """
 
-from sources._open import Source, bars_of, open_source
+from sources._open import Source, bars_of, given_source, open_source
 from sources.errors import (
     BadCellError,
     RateLimitedError,
@@ -20,5 +20,6 @@ __all__ = [
     "SourceError",
     "SourceUnavailableError",
     "bars_of",
+    "given_source",
     "open_source",
 ]

@@ -12,6 +12,8 @@ from bars.frame import PRICE_COLUMNS, BarFrame
 from bars.protocols import DataFetcher
 from bars.series import Series, backfill_lane
 from bars.window import Window
+from runtime.errors import ConfigError, Problem
+from runtime.sections import BY_PROVIDER
 from runtime.settings import NodeSettings, SourceSettings
 from sources._files import FileFetcher
 from sources._python import GuardedFetcher, load_fetcher
@@ -59,6 +61,12 @@ class Source:
         return None
 
 
+def given_source(settings: SourceSettings, fetcher: DataFetcher) -> Source:
+    """Return a source whose fetcher is at hand."""
+    guarded = GuardedFetcher(settings.name, fetcher)
+    return Source(settings.name, settings.empty_confirmed, guarded)
+
+
 def open_source(
     settings: SourceSettings, nodes: Mapping[Series, NodeSettings], *, base: Path
 ) -> Source:
@@ -73,6 +81,9 @@ def open_source(
         ConfigError: The settings name something that is not there or does not fit.
     """
     fetcher: DataFetcher
+    if settings.kind == BY_PROVIDER:
+        allowed = "csv, parquet or python: of this kind whoever makes a provider brings the fetcher"
+        raise ConfigError([Problem(f"sources.{settings.name}.kind", settings.kind, allowed)])
     if settings.kind == "python":
         fetcher = GuardedFetcher(settings.name, load_fetcher(settings, base))
     else:

@@ -14,10 +14,10 @@ from store.columns import Columns
 from store.rows import Mismatch
 from store.sql import MICROSECONDS
 
-_WASTE_RATIO_MAX = 2
-"""Rows read for each row looked for; picking nodes by the index costs that much a row."""
+_WASTE_RATIO_MAX = 1.2
+"""Rows read for each row looked for: what is read in vain costs the server and our memory."""
 
-_WASTE_ROWS_MAX = 10_000
+_WASTE_ROWS_MAX = 5_000
 """A query costs about as much as reading this many rows."""
 
 
@@ -48,7 +48,7 @@ class Group:
 
 def most_rows(sent: int) -> int:
     """Return up to how many rows may be read with one query to find those that were sent."""
-    return sent * _WASTE_RATIO_MAX + _WASTE_ROWS_MAX
+    return int(sent * _WASTE_RATIO_MAX) + _WASTE_ROWS_MAX
 
 
 def groups(spans: Iterable[tuple[str, Window, int]], interval: int) -> list[Group]:

@@ -120,7 +120,19 @@ class Ledger:
         A store whose highest offset is below one that it has already proved to hold went back
         in time.
         """
-        return self._highest("offset", f'"partition" = {partition:d}', timeout_s, none=-1)
+        return self.highest_offsets((partition,), timeout_s)[partition]
+
+    def highest_offsets(self, partitions: Iterable[int], timeout_s: float = 30.0) -> dict[int, int]:
+        """Return the same of several partitions, with one look at the ledger."""
+        highest = dict.fromkeys(partitions, -1)
+        if not highest:
+            return highest
+        numbers = ", ".join(f"{partition:d}" for partition in highest)
+        found = self._select(
+            '"partition", max("offset") highest', f'"partition" IN ({numbers})', timeout_s
+        )
+        of, offsets = found.longs("partition").tolist(), found.longs("highest").tolist()
+        return highest | dict(zip(of, offsets, strict=True))
 
     def state(self, series: Series, window: Window, timeout_s: float = 30.0) -> LedgerState:
         """Return a fingerprint of the entries that overlap `window`.

@@ -23,7 +23,9 @@ POLL_RECORDS_MAX = 100
 BUFFERED_RECORDS_MAX = 64
 """Records that wait for the agent: 64 MB at the very most."""
 
-FETCH_BYTES_MAX = 1_048_576
+FETCH_BYTES_MAX = 524_288
+"""Of one partition at a time: as much as the largest record."""
+
 REQUEST_TIMEOUT_S = 90.0
 CRASH_GRACE_S = 10.0
 """A crashed process that has not ended by itself after that long is ended."""

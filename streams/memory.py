@@ -16,7 +16,8 @@ _LARGE_BYTES = 256 * 1_024
 """A column of a flush is larger: it gets pages of its own, which go back when it goes."""
 
 _FREE_BYTES_MAX = 1_048_576
-_ARENAS_MAX = 2
+_ARENAS_MAX = 1
+"""One thread at a time runs Python; what the others free is of use to all."""
 
 
 def give_back() -> None:

@@ -112,6 +112,17 @@ class LeaseSuite(ABC):
             tokens = [lease.token for lease in leases]
             assert tokens == sorted(set(tokens))
 
+    async def test_acquire_takes_windows_of_the_lanes_that_it_names(self) -> None:
+        async with self.bench() as bench:
+            await bench.client.submit_job(spec("job", 0, 25))
+            lanes = ("bf:another", "bf:second")
+            assert await bench.client.acquire("w", 5, lanes=lanes) == ()
+            waiter = asyncio.create_task(bench.client.acquire("w", 5, wait_s=60, lanes=lanes))
+            await bench.waits()
+            own = replace(spec("own", 0, 10), target=target(lane="bf:another"))
+            await bench.client.submit_job(own)
+            assert [lease.target.lane for lease in await waiter] == ["bf:another"]
+
     async def test_acquire_wakes_when_a_retry_is_due(self) -> None:
         async with self.bench(MachineConfig(jitter_ppm=0, retry_backoff_ms=2_000)) as bench:
             await bench.client.submit_job(spec("job", 0, 10))

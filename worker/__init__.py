@@ -9,6 +9,7 @@ whether the bars are right and how they get into the store (`streams`). No Faust
 
 from worker.accept import Accepted, accept
 from worker.errors import RefusedRequestError, SecondWorkerError, WorkerError
+from worker.own import OwnWorker
 from worker.plan import Plan, Terms, plan
 from worker.service import Collaborators, FetchWorker
 from worker.terms import TermsBook, terms_of
@@ -17,6 +18,7 @@ __all__ = [
     "Accepted",
     "Collaborators",
     "FetchWorker",
+    "OwnWorker",
     "Plan",
     "RefusedRequestError",
     "SecondWorkerError",

@@ -1,5 +1,6 @@
 """Whether a request can be served, and by which source. Pure."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from avro_schemas import BackfillRequest, RequestKind
@@ -7,6 +8,7 @@ from bars.errors import InvalidValueError
 from bars.series import Series, backfill_lane
 from bars.window import Window
 from coordinator.client import PRIORITY_MAX, SeriesLane
+from runtime.sections import BY_PROVIDER
 from runtime.settings import NodeSettings, Settings
 from worker.errors import RefusedRequestError
 
@@ -43,8 +45,15 @@ class Accepted:
         return (self.target.lane,) if self.request.source else None
 
 
-def accept(request: BackfillRequest, settings: Settings) -> Accepted:
+def accept(
+    request: BackfillRequest, settings: Settings, served: Collection[str] | None = None
+) -> Accepted:
     """Return how a request is served.
+
+    Args:
+        request: Who wants what.
+        settings: The configuration.
+        served: The sources that can be asked; None: those that a fetch worker has.
 
     Raises:
         RefusedRequestError: It cannot be; the message names the field, what was found and what
@@ -54,8 +63,14 @@ def accept(request: BackfillRequest, settings: Settings) -> Accepted:
     if request.kind is not RequestKind.SUBMIT:
         raise RefusedRequestError("kind", request.kind.value, "SUBMIT or CANCEL")
     node = _node(request, settings)
-    if request.source and request.source not in node.sources:
-        allowed = f"empty or a source of the node: {', '.join(node.sources)}"
+    if served is None:
+        served = {name for name, source in settings.sources.items() if source.kind != BY_PROVIDER}
+    sources = [name for name in node.sources if name in served]
+    if not sources:
+        allowed = f"a node with a source that can be asked here, not only {', '.join(node.sources)}"
+        raise RefusedRequestError("node_id", request.node_id, allowed)
+    if request.source and request.source not in sources:
+        allowed = f"empty or a source of the node: {', '.join(sources)}"
         raise RefusedRequestError("source", request.source, allowed)
     if not 0 <= request.start < TIME_MAX:
         raise RefusedRequestError("start", request.start, "epoch seconds from 1970 on")
@@ -68,7 +83,7 @@ def accept(request: BackfillRequest, settings: Settings) -> Accepted:
     if abs(request.priority) > PRIORITY_MAX:
         allowed = f"-{PRIORITY_MAX} to {PRIORITY_MAX}"
         raise RefusedRequestError("priority", request.priority, allowed)
-    return Accepted(request=request, node=node, source=request.source or node.sources[0])
+    return Accepted(request=request, node=node, source=request.source or sources[0])
 
 
 def _check_id(request_id: str) -> None:

@@ -105,7 +105,9 @@ class Fetcher:
         async def acquire() -> tuple[HeldLease, ...]:
             # Who waits is served first, so who does not want to be first does not wait.
             wait_s = 0.0 if shy else ACQUIRE_WAIT_S
-            return await self._means.leases.acquire(self._session_id, limit, wait_s)
+            return await self._means.leases.acquire(
+                self._session_id, limit, wait_s, lanes=self._means.lanes
+            )
 
         try:
             return await self._means.patience.until_done("acquire leases", acquire)

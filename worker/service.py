@@ -1,12 +1,13 @@
 """The fetch worker as one object: requests in, chunks and statuses out. No process, no Kafka."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
-from avro_schemas import ConformanceReport
-from coordinator.client import LeaseClient, SeriesLane, check_ttl_ms, token_of
+from avro_schemas import BackfillRequest, ConformanceReport
+from coordinator.client import LANES_MAX, LeaseClient, SeriesLane, check_ttl_ms, token_of
 from runtime.clock import Clock
 from runtime.metrics import Metrics
 from runtime.settings import Settings
@@ -24,6 +25,9 @@ from worker.windows import Means
 
 EVIDENCE_POLL_S = 0.5
 
+NO_LANE = "none"
+"""No lane is called so: a worker without a source is granted nothing."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collaborators:
@@ -34,7 +38,9 @@ class Collaborators:
     sources: Mapping[str, Source]
     """By name."""
 
-    inbox: Inbox
+    inbox: Inbox | None
+    """None: it serves what is given to it by `take`, and nothing else."""
+
     outbox: Outbox
     evidence: Evidence
     """Must see everything that is committed after the worker has been made."""
@@ -88,13 +94,18 @@ class FetchWorker:
             terms=terms,
             outbox=collaborators.outbox,
             verdicts=self._verdicts,
+            lanes=_lanes(collaborators.sources.values()),
             lease_ttl_ms=check_ttl_ms(settings.backfill.lease_ttl_ms, "backfill.lease_ttl_ms"),
             max_concurrent_requests=settings.backfill.max_concurrent_requests,
             on_fetched=self._desk.on_fetched,
             on_given_up=self._desk.on_given_up,
         )
         self._fetcher = Fetcher(means, name)
-        self._intake = Intake(collaborators.inbox, collaborators.outbox, self._desk, self._patience)
+        self._intake = (
+            None
+            if collaborators.inbox is None
+            else Intake(collaborators.inbox, collaborators.outbox, self._desk, self._patience)
+        )
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
@@ -111,9 +122,21 @@ class FetchWorker:
         Raises:
             SeamlessError: Something that waiting does not mend.
         """
-        await until_first_ends(
-            self._intake.run(), self._fetcher.run(), self._watch(), self._stop.wait()
-        )
+        works: list[Coroutine[Any, Any, object]] = [
+            self._fetcher.run(),
+            self._watch(),
+            self._stop.wait(),
+        ]
+        if self._intake is not None:
+            works.append(self._intake.run())
+        await until_first_ends(*works)
+
+    async def take(self, request: BackfillRequest) -> None:
+        """Serve a request, or take one back; return when its final status is told.
+
+        Only while `run` does.
+        """
+        await self._desk.take(request)
 
     def _on_job_ended(self, target: SeriesLane) -> None:
         self._fetcher.look_after(target)
@@ -128,3 +151,9 @@ class FetchWorker:
                     self._desk.on_report(proof)
                 else:
                     self._desk.on_receipt(proof)
+
+
+def _lanes(sources: Iterable[Source]) -> tuple[str, ...]:
+    """Return the lanes to ask for; none, which is any, where they are too many to be named."""
+    lanes = tuple(sorted(source.lane for source in sources)) or (NO_LANE,)
+    return lanes if len(lanes) <= LANES_MAX else ()

@@ -81,7 +81,7 @@ class Serving:
         """Return the final status of a request, once there is one; tell of it on the way."""
         request = run.request
         try:
-            accepted = accept(request, self._tools.settings)
+            accepted = accept(request, self._tools.settings, self._tools.terms.served)
             await self._tell(early_status(request, RequestState.ACCEPTED))
             progress = await self._begin(run, accepted)
             await self._follow(run, progress)

@@ -45,6 +45,11 @@ class TermsBook:
         self._sources = {source.lane: source for source in sources.values()}
         self._terms: dict[SeriesLane, Terms] = {}
 
+    @property
+    def served(self) -> frozenset[str]:
+        """Names of the sources."""
+        return frozenset(source.name for source in self._sources.values())
+
     def knows(self, target: SeriesLane) -> bool:
         """Return whether the configuration has the series and the lane's source."""
         return target.series in self._settings.nodes and target.lane in self._sources

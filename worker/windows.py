@@ -56,6 +56,9 @@ class Means:
     terms: TermsBook
     outbox: Outbox
     verdicts: Verdicts
+    lanes: tuple[str, ...]
+    """Those of the sources that there are: windows of others are for somebody else."""
+
     lease_ttl_ms: int
     max_concurrent_requests: int
 

@@ -26,6 +26,9 @@ class Answer:
     reply: Reply
     """What the machine said, refusals included."""
 
+    text: bytes
+    """The same as the machine has written it."""
+
     index: int
     """Raft index of the state that the reply belongs to; never decreases on one node."""
 

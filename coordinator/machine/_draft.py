@@ -27,6 +27,9 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
+_NOWHERE = Placed(place=None)
+
+
 class Table(Generic[K, V]):
     """A name for the newest copy of a mapping."""
 
@@ -65,7 +68,6 @@ class Draft:
     """
 
     def __init__(self, state: State) -> None:
-        self._base = state
         self.config: MachineConfig = state.config
         self.config_version = state.config_version
         self.clock_ms = state.clock_ms
@@ -156,7 +158,8 @@ class Draft:
 
     def jobs_of(self, lane: Lane) -> tuple[Job, ...]:
         """Return the lane's jobs in order of submission."""
-        return tuple(self.jobs[job_id] for job_id in lane.job_ids)
+        jobs = self.jobs.now
+        return tuple([jobs[job_id] for job_id in lane.job_ids])
 
     def put_job(self, job: Job) -> None:
         """Hold a job, or what it has become."""
@@ -175,7 +178,7 @@ class Draft:
 
     def place(self, lane_key: str, placed: Placed) -> None:
         """Say where a lane stands in the queue."""
-        known = self.placed.get(lane_key) or Placed(place=None)
+        known = self.placed.get(lane_key) or _NOWHERE
         if known == placed:
             return
         if known.place != placed.place:
@@ -188,7 +191,7 @@ class Draft:
                 table.drop((before_ms, lane_key))
                 if after_ms < NEVER_MS:
                     table.put((after_ms, lane_key), None)
-        if placed == Placed(place=None):
+        if placed == _NOWHERE:
             self.placed.drop(lane_key)
         else:
             self.placed.put(lane_key, placed)
@@ -280,8 +283,7 @@ class Draft:
 
     def commit(self) -> State:
         """Return the state with all changes."""
-        return replace(
-            self._base,
+        return State(
             config=self.config,
             config_version=self.config_version,
             epoch=self.epoch,
@@ -296,19 +298,22 @@ class Draft:
             poisoned=self.poisoned.now,
             rules=self.rules.now,
             pauses=self.pauses.now,
-            index=Index(
-                queues=self.queues.now,
-                placed=self.placed.now,
-                due=self.due.now,
-                ages=self.ages.now,
-                session_ends=self.session_ends.now,
-                claimed=self.claimed.now,
-                lease_ends=self.lease_ends.now,
-                held=self.held.now,
-                asking=self.asking.now,
-                ended=self.ended_order.now,
-                poisoned=self.poisoned_order.now,
-            ),
+            index=self._index(),
+        )
+
+    def _index(self) -> Index:
+        return Index(
+            queues=self.queues.now,
+            placed=self.placed.now,
+            due=self.due.now,
+            ages=self.ages.now,
+            session_ends=self.session_ends.now,
+            claimed=self.claimed.now,
+            lease_ends=self.lease_ends.now,
+            held=self.held.now,
+            asking=self.asking.now,
+            ended=self.ended_order.now,
+            poisoned=self.poisoned_order.now,
         )
 
 

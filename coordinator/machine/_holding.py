@@ -5,7 +5,7 @@ from dataclasses import replace
 from bars.window import Window, merge, subtract
 from coordinator.machine import commands as c
 from coordinator.machine._draft import Draft
-from coordinator.machine._queue import Head, head, next_lane, settle, wait_ms
+from coordinator.machine._queue import next_lane, settle, wait_ms
 from coordinator.machine._refuse import invalid
 from coordinator.machine._windows import (
     Next,
@@ -20,6 +20,7 @@ from coordinator.machine._windows import (
 from coordinator.machine.replies import Code, LeaseGranted, Reply, StaleClaim
 from coordinator.machine.state import Lane, Lease
 from coordinator.machine.values import (
+    LANES_MAX,
     MESSAGE_CHARS_MAX,
     NAME_CHARS_MAX,
     LeaseEnd,
@@ -36,30 +37,34 @@ def acquire(draft: Draft, command: c.Acquire) -> Reply:
         return Reply(code=Code.UNKNOWN_SESSION)
     if command.limit < 1:
         return invalid("limit", command.limit, "at least 1")
+    if len(command.lanes) > LANES_MAX:
+        return invalid("lanes", len(command.lanes), f"at most {LANES_MAX}")
     room = draft.config.session_leases_max - len(draft.held.get(command.session_id) or ())
     granted: list[Lease] = []
     settle(draft)
     for _ in range(min(command.limit, draft.config.grant_max, room)):
-        lane = next_lane(draft)
-        found = None if lane is None else head(draft, lane)
-        if lane is None or found is None:
+        lane = next_lane(draft, command.lanes)
+        if lane is None:
             break
-        granted.append(_grant(draft, lane, found, command.session_id))
+        granted.append(_grant(draft, lane, command.session_id))
         settle(draft)
     due_ms = None if granted else wait_ms(draft)
     return Reply(code=Code.OK, leases=tuple(granted), wait_ms=due_ms)
 
 
-def _grant(draft: Draft, lane: Lane, found: Head, session_id: str) -> Lease:
-    takers = [job for job in draft.jobs_of(lane) if wants(job, found.window)]
+def _grant(draft: Draft, lane: Lane, session_id: str) -> Lease:
+    found = draft.placed[lane.target.key].head
+    assert found is not None  # noqa: S101 - a lane that has a place has a head
+    window, attempts = found
+    takers = [job for job in draft.jobs_of(lane) if wants(job, window)]
     lease = Lease(
         token=draft.next_token(),
         session_id=session_id,
         target=lane.target,
-        window=found.window,
+        window=window,
         job_ids=tuple(job.spec.job_id for job in takers),
         grid=takers[0].spec.grid,
-        attempts=found.attempts,
+        attempts=attempts,
         granted_ms=draft.clock_ms,
         expires_ms=draft.clock_ms + draft.config.lease_ttl_ms,
         moved_ms=draft.clock_ms,

@@ -1,10 +1,8 @@
 """Which window is granted next: priority with ageing, then lanes in turn, then order of submission.
 
 Within a lane the policy of the lane decides. `head` is the definition; the rest keeps an index, so
-that a grant looks at one lane.
+that a grant looks at one lane, and at that one once.
 """
-
-from dataclasses import dataclass
 
 from bars.window import Window, merge, subtract
 from coordinator.machine._draft import Draft
@@ -14,46 +12,44 @@ from coordinator.machine.state import NEVER_MS, Job, Lane, Place, Placed, Waitin
 from coordinator.machine.values import Policy
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The window that a lane would be granted."""
-
-    place: Place
-    window: Window
-    attempts: int
-
-
-def head(draft: Draft, lane: Lane) -> Head | None:
-    """Return what a lane that is not paused would be granted now, or None.
+def head(draft: Draft, lane: Lane, jobs: list[Job]) -> tuple[Place, tuple[Window, int]] | None:
+    """Return where a lane that is not paused stands, and what it would be granted; None: nothing.
 
     The first job in order that has something to fetch decides; others that want the same window
     share it, so a window has the highest priority of its jobs.
+
+    Args:
+        draft: The state.
+        lane: The lane.
+        jobs: Those of its jobs that have something to fetch.
     """
     rule = draft.rules.get(lane.target.key)
     policy = Policy.ANY if rule is None else rule.policy
-    jobs = [job for job in draft.jobs_of(lane) if job.todo]
-    jobs.sort(key=lambda job: -_aged_priority(draft, job))
+    if len(jobs) > 1:
+        jobs = sorted(jobs, key=lambda job: -_aged_priority(draft, job))
     if policy is Policy.STRICT_OLDEST_FIRST:
         found = _oldest(draft, lane, jobs) if jobs and not lane.tokens else None
-        return None if found is None else _placed_head(draft, lane, jobs[0], found)
+        return None if found is None else (_place(draft, lane, jobs[0]), found)
     for job in jobs:
         found = _newest(draft, lane, job, jobs) if policy is Policy.NEWEST_FIRST else None
         if policy is Policy.ANY:
             found = _due_again(draft, lane, job) or _cut(draft, lane, job, jobs, newest=False)
         if found is not None:
-            return _placed_head(draft, lane, job, found)
+            return _place(draft, lane, job), found
     return None
 
 
-def next_lane(draft: Draft) -> Lane | None:
+def next_lane(draft: Draft, lanes: tuple[str, ...] = ()) -> Lane | None:
     """Return the lane that is granted something next, or None; for a settled draft.
 
-    A source that has asked for a pause, or is asked as often as it may be, is passed over.
+    A source that has asked for a pause, or is asked as often as it may be, is passed over, and so
+    is one that is not among `lanes`, if there are any.
     """
     places = [
         first[0]
         for source, queue in draft.queues.now.between()
-        if (draft.asking.get(source) or 0) < draft.config.source_requests_max
+        if (not lanes or source in lanes)
+        and (draft.asking.get(source) or 0) < draft.config.source_requests_max
         and source not in draft.pauses
         and (first := queue.first()) is not None
     ]
@@ -63,9 +59,12 @@ def next_lane(draft: Draft) -> Lane | None:
 def pass_over_time(draft: Draft) -> None:
     """Look again at the lanes and sources whose turn may have come with time."""
     for table in (draft.due, draft.ages):
+        first = table.now.first()
+        if first is None or first[0][0] > draft.clock_ms:
+            continue
         for (_, lane_key), _ in table.now.between(None, (draft.clock_ms + 1, "")):
             draft.dirty[lane_key] = None
-    for source, until_ms in tuple(draft.pauses.now.between()):
+    for source, until_ms in tuple(draft.pauses.now.between()) if draft.pauses.now else ():
         if until_ms <= draft.clock_ms:
             draft.pauses.drop(source)
 
@@ -97,13 +96,14 @@ def _look(draft: Draft, lane: Lane) -> Placed:
     rule = draft.rules.get(lane.target.key)
     if rule is not None and rule.paused:
         return Placed(place=None)
-    found = head(draft, lane)
+    jobs = [job for job in draft.jobs_of(lane) if job.todo]
+    found = head(draft, lane, jobs)
     later = [e.not_before_ms for e in lane.waiting if e.not_before_ms > draft.clock_ms]
-    ages_ms = NEVER_MS
-    if found is not None:
-        ages_ms = min(_ages_ms(draft, job) for job in draft.jobs_of(lane) if job.todo)
-    place = None if found is None else found.place
-    return Placed(place=place, due_ms=min(later, default=NEVER_MS), ages_ms=ages_ms)
+    due_ms = min(later, default=NEVER_MS)
+    if found is None:
+        return Placed(place=None, due_ms=due_ms)
+    ages_ms = min([_ages_ms(draft, job) for job in jobs])
+    return Placed(place=found[0], due_ms=due_ms, ages_ms=ages_ms, head=found[1])
 
 
 def _aged_priority(draft: Draft, job: Job) -> int:
@@ -116,9 +116,8 @@ def _ages_ms(draft: Draft, job: Job) -> int:
     return draft.clock_ms + draft.config.ageing_ms - age_ms % draft.config.ageing_ms
 
 
-def _placed_head(draft: Draft, lane: Lane, job: Job, found: tuple[Window, int]) -> Head:
-    place = (-_aged_priority(draft, job), lane.last_grant, job.index, lane.target.key)
-    return Head(place, *found)
+def _place(draft: Draft, lane: Lane, job: Job) -> Place:
+    return -_aged_priority(draft, job), lane.last_grant, job.index, lane.target.key
 
 
 def _due(draft: Draft, entry: Waiting) -> bool:
@@ -177,7 +176,8 @@ def _cut(
     if len(live) >= draft.config.live_windows_max:
         return None
     live += _claims(draft, lane)
-    ts = last_outside(job.todo, merge(live)) if newest else first_outside(job.todo, merge(live))
+    taken = merge(live)
+    ts = last_outside(job.todo, taken) if newest else first_outside(job.todo, taken)
     return None if ts is None else (_piece_at(job, jobs, ts, live), 0)
 
 
@@ -185,5 +185,7 @@ def _piece_at(job: Job, jobs: list[Job], ts: int, live: list[Window]) -> Window:
     """Return the stretch between two cuts that holds `ts`, less what is live or not wanted."""
     step = job.spec.grid.interval * job.spec.window_bars
     start = ts - (ts - job.spec.grid.origin) % step
-    parts = subtract(wanted_parts(jobs, Window(start, start + step)), live)
+    parts = wanted_parts(jobs, Window(start, start + step))
+    if live:
+        parts = subtract(parts, live)
     return next(part for part in parts if ts in part)

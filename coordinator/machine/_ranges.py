@@ -21,10 +21,12 @@ def overlaps(ranges: tuple[Window, ...], window: Window) -> bool:
 def inside(ranges: tuple[Window, ...], window: Window) -> tuple[Window, ...]:
     """Return the parts of the ranges that lie inside `window`."""
     first, end = _touched(ranges, window)
-    return tuple(
-        Window(max(each.start, window.start), min(each.end, window.end))
-        for each in ranges[first:end]
-    )
+    parts = list(ranges[first:end])
+    if parts and parts[0].start < window.start:
+        parts[0] = Window(window.start, parts[0].end)
+    if parts and parts[-1].end > window.end:
+        parts[-1] = Window(parts[-1].start, window.end)
+    return tuple(parts)
 
 
 def without(ranges: tuple[Window, ...], window: Window) -> tuple[Window, ...]:

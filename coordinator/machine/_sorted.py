@@ -8,10 +8,11 @@ whatever their history; so a copy that was written down and read again is as goo
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 K = TypeVar("K")
 V = TypeVar("V")
+D = TypeVar("D")
 
 RUN_MAX = 256
 """Keys of a run; a longer one is cut in two."""
@@ -52,6 +53,20 @@ class SortedMap(Mapping[K, V], Generic[K, V]):
             if i < len(keys) and keys[i] == key:
                 return self._values[run][i]
         raise KeyError(key)
+
+    @overload
+    def get(self, key: K) -> V | None: ...
+    @overload
+    def get(self, key: K, default: V | D) -> V | D: ...
+    def get(self, key: K, default: V | D | None = None) -> V | D | None:
+        """Return the value, or the default: an error that is caught would cost more."""
+        run = bisect_right(self._firsts, key) - 1
+        if run >= 0:
+            keys = self._keys[run]
+            i = bisect_left(keys, key)
+            if i < len(keys) and keys[i] == key:
+                return self._values[run][i]
+        return default
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SortedMap):
@@ -125,6 +140,8 @@ class SortedMap(Mapping[K, V], Generic[K, V]):
         self, start: int, end: int, keys: tuple[Any, ...], values: tuple[V, ...], size: int
     ) -> "SortedMap[K, V]":
         """Return a copy in which one run, cut if it is too long, is in the place of some."""
+        if keys and end - start == len(self._keys) and len(keys) <= RUN_MAX:
+            return self._of((keys,), (values,), size, keys[:1])  # the only run, as most are
         cut = len(keys) if len(keys) <= RUN_MAX else len(keys) // 2
         parts = [part for part in (keys[:cut], keys[cut:]) if part]
         told = [part for part in (values[:cut], values[cut:]) if part]

@@ -246,7 +246,9 @@ def advance(draft: Draft, target: SeriesLane) -> None:
     lane = draft.lanes[target.key]
     jobs = draft.jobs_of(lane)
     lacks = [job.todo[0].start for job in jobs if job.todo]
-    lacks += [lost[0].start for job in jobs if (lost := subtract(job.failed, lane.done))]
+    lacks += [
+        lost[0].start for job in jobs if job.failed and (lost := subtract(job.failed, lane.done))
+    ]
     # A job that was submitted for nothing says nothing of what is done.
     edges = [min(lacks)] if lacks else [job.spec.window.end for job in jobs if job.slots]
     edge = max(edges, default=None)

@@ -76,6 +76,8 @@ class Acquire(Command):
 
     session_id: str
     limit: int = 1
+    lanes: tuple[str, ...] = ()
+    """Those that the worker has a source for; it is granted nothing of others. Empty: any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,6 +124,10 @@ class Replica:
         self.state = state
         self.term = 0
         self.counts = Counts()
+        self.reply: Reply | None = None
+        """What the entry before was answered; None: that was not made of a value here, its bytes
+        are all there is."""
+
         self._on_events = on_events
         self._chain = hashlib.sha256(b"").hexdigest()
         self._applied = 0
@@ -142,6 +146,7 @@ class Replica:
         """
         self.counts.applied += 1
         self._applied += 1
+        self.reply = None
         try:
             reply = self._apply(data)
         except (MemoryError, wire.UnsupportedVersionError):
@@ -169,14 +174,18 @@ class Replica:
         self._forget(self.state.clock_ms + elapsed_ms)  # what is too old by then
         said = self._said.get(entry.request_id)
         command = Tick() if said is not None else entry.command
-        applied = apply(self.state, replace(command, elapsed_ms=elapsed_ms))
+        if command.elapsed_ms != elapsed_ms:
+            command = replace(command, elapsed_ms=elapsed_ms)
+        applied = apply(self.state, command)
         reply = wire.encode_reply(applied.reply) if said is None else said.text.encode()
         # Nothing has changed until here, so a fault before it changes nothing.
         self.state, self.term = applied.state, entry.term
         if said is not None:
             self.counts.repeated += 1
-        elif entry.request_id:
-            self._remember(entry.request_id, reply.decode())
+        else:
+            self.reply = applied.reply
+            if entry.request_id:
+                self._remember(entry.request_id, reply.decode())
         if applied.events:
             self._tell(applied.events)
         return reply

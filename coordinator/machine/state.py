@@ -221,6 +221,9 @@ class Placed:
     ages_ms: int = NEVER_MS
     """When one of its jobs is a priority older."""
 
+    head: tuple[Window, int] | None = None
+    """What it would be granted, and the attempts behind that; None where there is no place."""
+
 
 def _none() -> SortedMap[K, V]:
     return SortedMap()

@@ -4,7 +4,7 @@ Times of bars are epoch seconds, durations milliseconds, chances parts per milli
 everywhere, so that every replica computes the same.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import ClassVar
 
@@ -25,6 +25,9 @@ MESSAGE_CHARS_MAX = 500
 
 VALUE_MAX = 10**12
 """No life, wait or limit is larger: sums of some of them are still numbers of 64 bits."""
+
+LANES_MAX = 1_000
+"""Lanes that an acquire may name: each has a source in the configuration of one worker."""
 
 NAME_CHARS_MAX = 200
 """Longest id of a session, a job or a request."""
@@ -50,13 +53,12 @@ class SeriesLane:
     lane: str
     """`bf:<source>`."""
 
+    key: str = field(init=False, compare=False, repr=False, metadata={"wire": False})
+    """One string for both, `node|interval|lane`."""
+
     def __post_init__(self) -> None:
         check_lane(self.lane)
-
-    @property
-    def key(self) -> str:
-        """One string for both, `node|interval|lane`."""
-        return f"{self.series.key}|{self.lane}"
+        object.__setattr__(self, "key", f"{self.series.key}|{self.lane}")
 
     def __str__(self) -> str:
         return self.key

@@ -5,18 +5,18 @@ stands by then, the service refuses it and nothing changes. Every order that is 
 of the log, with its reason.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any, Self
-
-import httpx
 
 from bars.errors import InvalidValueError
 from bars.series import Series
 from bars.window import Window
 from coordinator._cluster import Budget, Cluster, Told
 from coordinator._http import ClientOptions, open_http
+from coordinator._requests import HttpRequest, NoAnswerError
 from coordinator.errors import (
     CommandRefusedError,
     CoordinatorError,
@@ -267,14 +267,16 @@ class LeaseDesk:
         """
         problem = ""
         for url in await self._leader_first():
+            request = HttpRequest(method="GET", url=f"{url}/v1/admin/snapshot")
             try:
-                response = await self._http.get(f"{url}/v1/admin/snapshot", timeout=SNAPSHOT_S)
-            except httpx.TransportError as error:
+                async with asyncio.timeout(SNAPSHOT_S):
+                    answer = await self._http.send(request)
+            except (NoAnswerError, TimeoutError) as error:
                 problem = f"{url}: {type(error).__name__}: {error}"
                 continue
-            if response.status_code == _OK:
-                return response.content
-            problem = f"{url}: status {response.status_code}"
+            if answer.status == _OK:
+                return answer.body
+            problem = f"{url}: status {answer.status}"
         raise CoordinatorUnavailableError(f"no node gives a snapshot; the last: {problem}")
 
     async def _leader_first(self) -> Sequence[str]:

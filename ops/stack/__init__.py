@@ -17,7 +17,7 @@ from ops.stack.errors import (
     StateFolderError,
 )
 from ops.stack.fleet import Asked
-from ops.stack.local import LocalStack, stack_environ
+from ops.stack.local import LocalStack, stack_leases
 from ops.stack.servers import StackOptions
 from ops.stack.service import ServiceStatus, StackStatus
 
@@ -36,5 +36,5 @@ __all__ = [
     "StackOptions",
     "StackStatus",
     "StateFolderError",
-    "stack_environ",
+    "stack_leases",
 ]

@@ -18,7 +18,7 @@ from ops.stack.addresses import Addresses, Ports, is_taken
 from ops.stack.agents import agents, coordinators
 from ops.stack.control import Control
 from ops.stack.errors import MissingExtraError, StateFolderError
-from ops.stack.fleet import ADMIN_TOKEN, Asked, make_secrets
+from ops.stack.fleet import ADMIN_TOKEN, FOLDER, Asked, make_secrets
 from ops.stack.lock import locked
 from ops.stack.pinned import bundles
 from ops.stack.processes import ProcessId, kill
@@ -26,6 +26,7 @@ from ops.stack.servers import Context, StackOptions, servers
 from ops.stack.service import Service, StackStatus
 from ops.stack.staffing import staffed
 from ops.stack.state import Record, StateFolder
+from runtime.coordinator import CoordinatorSettings
 from runtime.settings import KafkaSettings, RegistrySettings, Settings, StoreSettings
 
 
@@ -317,15 +318,18 @@ class _Plan:
     settings: Settings
 
 
-def stack_environ(state: Path) -> dict[str, str]:
-    """Return the addresses of the stack in a folder as environment variables, if there is one.
+def stack_leases(state: Path) -> CoordinatorSettings | None:
+    """Return how an admin reaches the coordinators of the stack in a folder, if it has some.
 
     Raises:
         StateFolderError: The folder is not one that this version can use.
     """
     folder = StateFolder(state)
     record = folder.load()
-    return _environ(record, folder.path) if record else {}
+    if record is None or record.nodes is None:
+        return None
+    token = folder.path / FOLDER / ADMIN_TOKEN
+    return replace(record.nodes.settings(), client_token_file=token)
 
 
 def _environ(record: Record, state: Path) -> dict[str, str]:

@@ -92,7 +92,7 @@ class Flow:
             flush.written_to = await asyncio.to_thread(self._prover.write, flush.batch.items)
 
         await self._office.patience.until_done("store_write", attempt)
-        await self._written.put(flush)
+        await _hand_on(flush, self._written)
 
     async def _prove(self, flush: _Flush) -> None:
         await self._with_store(flush, lambda: asyncio.to_thread(self._sure, flush))

@@ -90,10 +90,10 @@ class Prover:
         Raises:
             StoreWentBackError: It does not: an older copy of the store was put back.
         """
+        found = self._store.ledger.highest_offsets(reached)
         for partition, offset in reached.items():
-            found = self._store.ledger.highest_offset(partition)
-            if found < offset:
-                raise StoreWentBackError(partition, offset, found)
+            if found[partition] < offset:
+                raise StoreWentBackError(partition, offset, found[partition])
 
     def _send(self, items: Iterable[Item]) -> frozenset[str]:
         rows = [item.stored.rows for item in items if item.stored is not None]

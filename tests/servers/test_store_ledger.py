@@ -144,6 +144,8 @@ def test_tokens_and_offsets_have_their_highest(store: Store, series: Series) -> 
     assert ledger.highest_offset(2) == 2**40
     assert ledger.highest_offset(3) == 99
     assert ledger.highest_offset(0) == -1
+    assert ledger.highest_offsets([0, 2, 3]) == {0: -1, 2: 2**40, 3: 99}
+    assert ledger.highest_offsets([]) == {}
 
 
 def test_entries_written_directly_are_of_no_partition(store: Store, series: Series) -> None:

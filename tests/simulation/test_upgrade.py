@@ -46,8 +46,7 @@ class Upgrade:
         leader, ends = self.cluster.leader(), list[Outcome]()
         assert leader is not None
         assert leader.name != self.old
-        proposal = Proposal(command=command, request_id=name, done=ends.append)
-        self.cluster.propose(leader.name, proposal)
+        self.cluster.propose(leader.name, Proposal.of(command, name, ends.append))
         self.until(lambda: bool(ends))
         return ends[0]
 

@@ -117,7 +117,7 @@ class Client:
             if self.chance.random() >= LOSS:
                 self._world.after(self._delay(), lambda: self._told(call, attempt, outcome))
 
-        proposal = Proposal(command=call.command, request_id=call.request_id, done=ended)
+        proposal = Proposal.of(call.command, call.request_id, ended)
         if self.chance.random() >= LOSS:
             self._world.after(self._delay(), lambda: self._cluster.propose(target, proposal))
 
@@ -201,7 +201,7 @@ class Burst:
                 )
                 self._history.ops.append(op)
 
-        self._cluster.propose(name, Proposal(command=Barrier(), request_id=request_id, done=done))
+        self._cluster.propose(name, Proposal.of(Barrier(), request_id, done))
 
 
 def worker_life(client: Client, cluster: Cluster, until: float) -> Life:

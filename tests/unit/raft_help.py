@@ -167,8 +167,7 @@ class Bench:
             assert request_id not in self.outcomes, "told twice"
             self.outcomes[request_id] = outcome
 
-        proposal = Proposal(command=command or Barrier(), request_id=request_id, done=done)
-        self.engine.queue.append(proposal)
+        self.engine.queue.append(Proposal.of(command or Barrier(), request_id, done))
 
     def grow(self, count: int) -> None:
         """Have a node alone apply so many commands, one after the other."""

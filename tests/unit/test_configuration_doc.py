@@ -31,7 +31,7 @@ SECTIONS: Mapping[str, type[Section]] = {
 }
 
 IN_WORDS = {
-    ("sources", "empty_confirmed"): "true for files, false for python",
+    ("sources", "empty_confirmed"): "true for files, false for others",
     ("nodes", "symbol"): "the node's name",
     ("nodes", "listed"): "`null`",
     ("The rest", "ranks"): "the sources in their order, then `roll`",

@@ -160,7 +160,7 @@ async def test_a_command_of_a_leader_that_was_replaced_has_not_happened() -> Non
     """It changed nothing and is not remembered, so the client may ask again with the same key."""
     async with asking(2) as (service, http):
         log = service.nodes[0].log
-        stale = Answer(reply=Reply(code=Code.STALE_LEADER), index=1, term=2, clock_ms=0)
+        stale = Answer(reply=Reply(code=Code.STALE_LEADER), text=b"", index=1, term=2, clock_ms=0)
 
         async def too_late(command: AnyCommand, request_id: str, timeout_s: float) -> Answer:
             del command, request_id, timeout_s

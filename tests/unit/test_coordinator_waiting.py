@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,7 @@ from coordinator._service.log import NotLeaderError, QueueFullError
 from coordinator.machine import Acquire, KeepSession, MachineConfig, OpenSession, SubmitJob
 from coordinator.testing import MemoryCluster
 from runtime.testing import ManualClock
-from tests.unit.machine_help import spec
+from tests.unit.machine_help import spec, target
 
 
 class Bench:
@@ -26,10 +27,12 @@ class Bench:
         self.granted: list[str] = []
         self.cluster.append(OpenSession(session_id="w", ttl_ms=3_600_000), "")
 
-    async def acquire(self, name: str, limit: int = 1, wait_s: float = 60) -> int:
+    async def acquire(
+        self, name: str, limit: int = 1, wait_s: float = 60, lanes: tuple[str, ...] = ()
+    ) -> int:
         """Wait for a turn and take it; return how many windows that gave."""
-        async with self.room.turn("w", limit, wait_s):
-            command = Acquire(session_id="w", limit=limit)
+        command = Acquire(session_id="w", limit=limit, lanes=lanes)
+        async with self.room.turn(command, wait_s):
             answer = await self.log.propose(command, name, 1)
         self.granted += [name] if answer.reply.leases else []
         return len(answer.reply.leases)
@@ -121,6 +124,23 @@ async def test_while_one_takes_its_turn_nobody_is_woken_for_the_same_window() ->
         assert await first == 1
 
 
+async def test_who_waits_for_a_lane_is_passed_over_when_another_has_something() -> None:
+    async with bench() as made:
+        picky = asyncio.create_task(made.acquire("picky", lanes=("bf:another",)))
+        await made.clock.run(0)
+        (any_lane,) = made.waiters("any")
+        await made.clock.run(0)
+        before = made.cluster.index
+        made.submit(1)
+        await made.clock.run(0)
+        assert (await any_lane, picky.done()) == (1, False)
+        assert made.cluster.index == before + 2, "the job and one acquire: none in vain"
+        job = replace(spec("own", 0, 10), target=target(lane="bf:another"))
+        made.cluster.append(SubmitJob(spec=job), "")
+        await made.clock.run(0)
+        assert await picky == 1
+
+
 async def test_who_waits_at_a_node_that_leads_no_more_is_sent_on() -> None:
     async with bench() as made:
         tasks = made.waiters("1", "2")
@@ -151,7 +171,7 @@ async def test_a_fault_of_looking_makes_nobody_wait_for_ever(
 ) -> None:
     async with bench() as made:
         with monkeypatch.context() as patch:
-            patch.setattr(made.room, "_peek", lambda _state: 1 / 0)
+            patch.setattr(made.room, "_peek", lambda *_asked: 1 / 0)
             (task,) = made.waiters("1")
             await made.clock.run(0)
             assert await task == 0, "it asked the log, which had nothing"

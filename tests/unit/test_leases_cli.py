@@ -29,6 +29,9 @@ from coordinator.machine import (
 )
 from coordinator.testing import MemoryLog
 from ops.cli import app
+from ops.stack.addresses import Ports
+from ops.stack.fleet import NodePorts, make_secrets
+from ops.stack.state import Record, StateFolder
 from tests.unit.api_help import Service, serving
 from tests.unit.machine_help import spec
 
@@ -118,6 +121,18 @@ def test_status_says_how_nodes_are_and_how_many_of_everything(tmp_path: Path) ->
             1,
             True,
         )
+
+
+def test_the_nodes_of_the_local_stack_are_found_with_nothing_configured(tmp_path: Path) -> None:
+    """`seamless up --coordinators 1` and `seamless leases status` are all that is to be typed."""
+    with bench(tmp_path) as made:
+        port = int(made.service.urls[0].rsplit(":", 1)[1])
+        state = tmp_path / "state"
+        nodes = NodePorts((port,), (port + 1,))
+        StateFolder(state).save(Record(ports=Ports(), versions={}, nodes=nodes))
+        make_secrets(state)
+        made.config.write_text(yaml.safe_dump({"state_dir": str(state)}))
+        assert "leader" in made.run("status")
 
 
 def test_without_a_leader_status_is_two_and_so_is_everything_else(tmp_path: Path) -> None:

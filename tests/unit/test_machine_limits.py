@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from coordinator.machine import (
+    Acquire,
     Code,
     MachineConfig,
     OpenSession,
@@ -62,6 +63,24 @@ def test_a_holder_that_waits_for_a_verdict_asks_its_source_no_more() -> None:
     assert len(bench.acquire(limit=9)) == 1
     bench.complete(lease)
     assert bench.acquire() == ()
+
+
+def test_a_worker_is_granted_nothing_of_lanes_that_it_has_no_source_for() -> None:
+    """What it could only give back would wait, and so would what it could have fetched."""
+    bench = Bench()
+    bench.submit(spec("a", 0, 100))
+    bench.submit(replace(spec("c", 0, 20), target=target(lane="bf:another")))
+    asked = Acquire(session_id="w", limit=9, lanes=("bf:another", "bf:unheard-of"))
+    assert [lease.job_ids for lease in bench.do(asked).leases] == [("c",), ("c",)]
+    assert bench.do(asked).leases == ()
+    assert {lease.job_ids for lease in bench.acquire(limit=2)} == {("a",)}
+
+
+def test_so_many_lanes_may_be_named_and_no_more() -> None:
+    bench = Bench()
+    lanes = tuple(f"bf:{number}" for number in range(1_001))
+    assert bench.do(Acquire(session_id="w", lanes=lanes)).code is Code.INVALID
+    assert bench.do(Acquire(session_id="w", lanes=lanes[1:])).code is Code.OK
 
 
 def test_lanes_with_rules_are_limited_in_number() -> None:

@@ -97,9 +97,12 @@ class FakeStore:
         self._call("add")
         self.entries += entries
 
-    def highest_offset(self, partition: int) -> int:
+    def highest_offsets(self, partitions: Iterable[int]) -> dict[int, int]:
         self._call("highest")
-        return max((e.offset for e in self.entries if e.partition == partition), default=-1)
+        highest = dict.fromkeys(partitions, -1)
+        for each in self.entries:
+            highest[each.partition] = max(each.offset, highest.get(each.partition, -1))
+        return highest
 
     def ensure_tables(self, intervals: Iterable[int]) -> None:
         del intervals

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from provider import (
     SeamlessDataProvider,
 )
 from provider.testing import MemoryStorage
-from runtime import BackfillSettings
+from runtime import BackfillSettings, Settings, SourceSettings
 from tests.provider_help import (
     DAY,
     END,
@@ -60,13 +61,38 @@ def test_an_unknown_option_is_refused_with_those_that_are_known() -> None:
     assert "strategy" in refused.value.allowed
 
 
-def test_over_kafka_fetchers_are_refused_until_there_is_a_road_for_them(tmp_path: Path) -> None:
-    fetcher = Upstream(sessions())
-    with pytest.raises(ConfigError) as both:
-        EnhancedQuestDBProvider.from_config(
-            tmp_path / "seamless.yaml", fetcher=fetcher, live_fetcher=fetcher
-        )
-    assert [p.key for p in both.value.problems] == ["fetcher", "live_fetcher"]
+def kafka_settings(*own: str, listed: tuple[str, ...] | None = None) -> Settings:
+    """Return settings with sources that a provider brings, and one node that lists them."""
+    sources = {name: SourceSettings(name=name, kind="provider") for name in own}
+    sources["daily"] = SourceSettings(name="daily", kind="csv", path=Path("nowhere"))
+    node = replace(STOCK, sources=(*(own if listed is None else listed), "daily"))
+    return Settings(sources=sources, nodes={SERIES: node})
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "may"),
+    [
+        (kafka_settings(), None, "there is none"),
+        (kafka_settings(), "daily", "there is none"),
+        (kafka_settings("a", listed=()), "a", "there is none"),
+        (kafka_settings("a", "b"), None, "a, b"),
+        (kafka_settings("a", "b"), "c", "a, b"),
+    ],
+)
+def test_a_fetcher_over_kafka_is_a_source_of_the_configuration(
+    settings: Settings, name: str | None, may: str
+) -> None:
+    """Its lane has a rank, and no fetch worker asks somebody else for its bars."""
+    options: Any = {} if name is None else {"source_name": name}
+    with pytest.raises(ConfigError) as refused:
+        EnhancedQuestDBProvider.from_settings(settings, fetcher=Upstream(sessions()), **options)
+    assert [p.key for p in refused.value.problems] == ["source_name"]
+    assert refused.value.allowed == f"a source of kind provider that a node lists: {may}"
+
+
+def test_a_name_without_a_fetcher_is_refused() -> None:
+    with pytest.raises(ConfigError, match="left out without a fetcher"):
+        EnhancedQuestDBProvider.from_settings(kafka_settings("a"), source_name="a")
 
 
 def test_what_is_no_fetcher_is_refused() -> None:

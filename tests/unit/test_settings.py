@@ -190,6 +190,12 @@ def test_a_wrong_value_of_a_node_is_refused(changes: dict[str, object], key: str
     assert [p.key for p in refused(with_node(**changes)).problems] == [f"nodes.ohlcv:x.{key}"]
 
 
+def test_a_source_that_a_provider_brings_has_nothing_to_be_opened_by() -> None:
+    error = refused({"sources": {"own": {"kind": "provider", "path": "x", "fetcher": "a:b"}}})
+    assert [p.key for p in error.problems] == ["sources.own.fetcher", "sources.own.path"]
+    assert "left out for kind provider" in str(error)
+
+
 def test_what_has_to_be_given_is_missed() -> None:
     error = refused({"nodes": {"x": {}}, "sources": {"s": None}})
     assert [p.key for p in error.problems] == [
@@ -198,7 +204,9 @@ def test_what_has_to_be_given_is_missed() -> None:
         "nodes.x.calendar",
         "nodes.x.interval",
     ]
-    assert "sources.s.kind: must be one of csv, parquet, python, was missing" in str(error)
+    assert "sources.s.kind: must be one of csv, parquet, python, provider, was missing" in str(
+        error
+    )
 
 
 @pytest.mark.parametrize(

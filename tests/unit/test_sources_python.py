@@ -265,3 +265,8 @@ def test_a_frame_without_rows_is_no_bars() -> None:
 def test_a_frame_that_would_have_to_be_guessed_is_refused(bad: pd.DataFrame, told: str) -> None:
     with pytest.raises(SourceError, match=told):
         bars_of(bad, "own")
+
+
+def test_a_source_that_a_provider_brings_is_opened_by_nobody_else() -> None:
+    with pytest.raises(ConfigError, match="whoever makes a provider brings the fetcher"):
+        open_source(SourceSettings(name="own", kind="provider"), {}, base=Path())

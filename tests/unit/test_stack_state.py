@@ -1,13 +1,15 @@
 """The memory of a state folder, and the folders that are refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ops.stack.addresses import Ports
 from ops.stack.errors import StateFolderError
-from ops.stack.local import stack_environ
+from ops.stack.fleet import NodePorts
+from ops.stack.local import stack_leases
 from ops.stack.processes import ProcessId
 from ops.stack.state import Record, StateFolder
 
@@ -34,13 +36,19 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_remembers_nothing_and_is_not_made(tmp_path: Path) -> None:
     assert StateFolder(tmp_path / "none").load() is None
-    assert stack_environ(tmp_path / "none") == {}
+    assert stack_leases(tmp_path / "none") is None
     assert not (tmp_path / "none").exists()
 
 
-def test_other_programs_learn_the_addresses_from_the_folder(tmp_path: Path) -> None:
+def test_the_lease_service_of_a_stack_is_found_by_its_folder(tmp_path: Path) -> None:
     saved(tmp_path)
-    assert stack_environ(tmp_path)["SEAMLESS_KAFKA_BOOTSTRAP"] == "127.0.0.1:31000"
+    assert stack_leases(tmp_path) is None
+    nodes = NodePorts((31_010,), (31_020,))
+    StateFolder(tmp_path).save(replace(RECORD, nodes=nodes))
+    found = stack_leases(tmp_path)
+    assert found is not None
+    assert found.urls == ("http://127.0.0.1:31010",)
+    assert found.client_token_file == tmp_path / "coordinator" / "token.admin"
 
 
 def test_half_a_save_leaves_the_old_memory(tmp_path: Path) -> None:

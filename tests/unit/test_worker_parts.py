@@ -1,6 +1,7 @@
 """The small parts: progress, verdicts, epochs, the lock, the group."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from avro_schemas import (
 )
 from bars.window import Window
 from coordinator.client import Failure, machine_config, token_of
-from runtime.settings import BackfillSettings
+from runtime.settings import BackfillSettings, Settings, SourceSettings
 from runtime.testing import ManualClock
 from tests.unit.worker_help import MINUTE, NODE, SERIES, ask, settings_of
 from topics import Member
@@ -23,7 +24,7 @@ from worker.accept import accept
 from worker.alone import MachineLock, check_alone, wait_alone
 from worker.chunks import blocked_message, failure_of
 from worker.epoch import EpochFileError, next_epoch
-from worker.errors import SecondWorkerError
+from worker.errors import RefusedRequestError, SecondWorkerError
 from worker.groups import SHARED
 from worker.plan import plan
 from worker.ports import Place
@@ -45,6 +46,28 @@ def minutes(start: int, end: int) -> Window:
 
 def lost(start: int, end: int) -> Failure:
     return Failure(window=minutes(start, end), error_class="source", message="gone")
+
+
+def provided(*sources: str) -> Settings:
+    """Return the configuration with a source that providers bring."""
+    settings = settings_of()
+    own = SourceSettings(name="own", kind="provider")
+    node = replace(settings.nodes[SERIES], sources=sources)
+    return replace(settings, sources={**settings.sources, "own": own}, nodes={SERIES: node})
+
+
+def test_a_fetch_worker_serves_no_source_that_a_provider_brings() -> None:
+    settings = provided("own", "second")
+    assert accept(ask("r", 0, 10), settings).source == "second"
+    with pytest.raises(RefusedRequestError, match=r"source must be empty or .*: second, was"):
+        accept(ask("r", 0, 10, source="own"), settings)
+    with pytest.raises(RefusedRequestError, match="a node with a source that can be asked here"):
+        accept(ask("r", 0, 10), provided("own"))
+
+
+def test_who_has_one_source_serves_that_one() -> None:
+    accepted = accept(ask("r", 0, 10), provided("first", "own"), {"own"})
+    assert (accepted.source, accepted.target.lane, accepted.lanes) == ("own", "bf:own", None)
 
 
 # Progress

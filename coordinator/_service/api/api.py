@@ -4,12 +4,11 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random, SystemRandom
 
-import httpx
-
+from coordinator._aio import AioHttp
 from coordinator._service.api import admin, changes, epoch, health, legacy, reads, views
 from coordinator._service.api.app import Access, create_app
 from coordinator._service.api.asked import Route
@@ -80,7 +79,7 @@ async def serve_api(
     """
     check_exposure(options.host, tokens=options.tokens is not None, tls=options.tls is not None)
     service = Service(log, options.clock, options.rng, options.limits)
-    async with httpx.AsyncClient(verify=options.trust, trust_env=False) as http:
+    async with aclosing(AioHttp(options.trust, {})) as http:
         routes = routes_of(service, metrics, forwarder(http, lambda: log.status().peers))
         access = Access(
             tokens=options.tokens, limits=options.limits, clock=options.clock, requests=metrics

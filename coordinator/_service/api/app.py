@@ -1,19 +1,21 @@
-"""The API as an aiohttp application: who asks, within which bounds, and how it is answered.
+"""The API as what a server calls: who asks, within which bounds, and how it is answered.
 
 What a request means is decided by the handlers of the routes; here is everything that holds for
-all of them.
+all of them. Paths are whole words, so a table finds them; aiohttp's applications, which do more,
+cost as much for a request as everything else here.
 """
 
 import asyncio
-import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol, TypeAlias
+from urllib.parse import urlsplit
 
-from aiohttp import typedefs, web
+from aiohttp import web
 
 from bars.errors import SeamlessError
-from coordinator._service.api.asked import Answered, Asked, Route
+from coordinator._service.api.asked import Answered, Asked, Route, json_text
 from coordinator._service.api.auth import Role, Tokens, is_loopback
 from coordinator._service.api.body import check_key, parse_object
 from coordinator._service.api.errors import RequestRefusedError, refusal_of
@@ -23,7 +25,10 @@ from runtime.clock import Clock
 from runtime.log import logger
 
 _NO_STORE = {"Cache-Control": "no-store"}
-_HttpHandler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_HOSTS_MAX = 256
+
+App: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+"""What answers requests."""
 
 _log = logger(__name__)
 
@@ -48,37 +53,46 @@ class Access:
     requests: RequestLog
 
 
-def create_app(routes: Iterable[Route], access: Access) -> web.Application:
-    """Return the application that answers some routes."""
-    app = web.Application(
-        client_max_size=access.limits.body_bytes, middlewares=[_telling_errors(access)]
-    )
+def create_app(routes: Iterable[Route], access: Access) -> App:
+    """Return what answers some routes."""
+    table: dict[str, dict[str, Route]] = {}
     for route in routes:
-        app.router.add_route(route.method, route.path, _answering(route, access))
+        table.setdefault(route.path, {})[route.method] = route
+
+    async def app(request: web.BaseRequest) -> web.StreamResponse:
+        began_s = access.clock.monotonic()
+        methods = table.get(request.path, {})
+        route = methods.get(request.method)
+        if route is None:
+            answered = _NO_METHOD if methods else _NO_PATH
+        else:
+            answered = await _answer_or_refusal(request, route, access)
+        seconds = access.clock.monotonic() - began_s
+        access.requests.on_request(route.path if route else "unknown", answered.status, seconds)
+        return _response(answered)
+
     return app
 
 
-def _answering(route: Route, access: Access) -> _HttpHandler:
-    async def answer(request: web.Request) -> web.StreamResponse:
-        role = _role_of(request, route, access)
-        key = request.headers.get("Idempotency-Key", "")
-        if key or route.needs_key:
-            check_key(key)
-        body = await _body_of(request, access.limits) if route.method == "POST" else b""
-        asked = Asked(
-            role=role,
-            key=key,
-            authorization=request.headers.get("Authorization", ""),
-            forwarded=FORWARDED in request.headers,
-            query=dict(request.query),
-            body=parse_object(body),
-        )
-        return _response(await route.handler(asked))
-
-    return answer
+async def _answer(request: web.BaseRequest, route: Route, access: Access) -> Answered:
+    headers = request.headers
+    role = _role_of(request, route, access)
+    key = headers.get("Idempotency-Key", "")
+    if key or route.needs_key:
+        check_key(key)
+    body = await _body_of(request, access.limits) if route.method == "POST" else b""
+    asked = Asked(
+        role=role,
+        key=key,
+        authorization=headers.get("Authorization", ""),
+        forwarded=FORWARDED in headers,
+        query=dict(request.query) if request.query_string else {},
+        body=parse_object(body),
+    )
+    return await route.handler(asked)
 
 
-def _role_of(request: web.Request, route: Route, access: Access) -> Role:
+def _role_of(request: web.BaseRequest, route: Route, access: Access) -> Role:
     """Return the sender's role if it is enough.
 
     Raises:
@@ -86,7 +100,7 @@ def _role_of(request: web.Request, route: Route, access: Access) -> Role:
     """
     if access.tokens is None:
         # A page in somebody's browser reaches the loopback under a name of its own.
-        if not is_loopback(request.url.host or ""):
+        if not _names_loopback(request.host):
             raise RequestRefusedError(
                 403, "wrong_host", "without tokens only the loopback is served"
             )
@@ -103,7 +117,16 @@ def _role_of(request: web.Request, route: Route, access: Access) -> Role:
     return role
 
 
-async def _body_of(request: web.Request, limits: Limits) -> bytes:
+@lru_cache(_HOSTS_MAX)
+def _names_loopback(host: str) -> bool:
+    """Return whether a Host header, with a port or without, names the loopback."""
+    try:
+        return "@" not in host and is_loopback(urlsplit(f"//{host}").hostname or "")
+    except ValueError:
+        return False
+
+
+async def _body_of(request: web.BaseRequest, limits: Limits) -> bytes:
     if request.content_type != "application/json":
         allowed = "Content-Type must be application/json"
         raise RequestRefusedError(415, "unsupported", f"{allowed}, was {request.content_type!r}")
@@ -111,7 +134,12 @@ async def _body_of(request: web.Request, limits: Limits) -> bytes:
         raise RequestRefusedError(415, "unsupported", "a body must not be compressed")
     if (request.content_length or 0) > limits.body_bytes:
         raise _too_large(limits)
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the answer has not begun
     try:
+        if request.content.is_eof():
+            return await request.read()  # all of it has come with the head: no wait
         async with asyncio.timeout(limits.body_s):
             return await request.read()
     except TimeoutError:
@@ -126,58 +154,43 @@ def _too_large(limits: Limits) -> RequestRefusedError:
     return RequestRefusedError(413, "too_large", message, {"Connection": "close"})
 
 
-def _telling_errors(access: Access) -> typedefs.Middleware:
-    @web.middleware
-    async def telling_errors(request: web.Request, handler: _HttpHandler) -> web.StreamResponse:
-        began_s = access.clock.monotonic()
-        response = await _answer_or_refusal(request, handler)
-        resource = request.match_info.route.resource
-        route = resource.canonical if resource is not None else "unknown"
-        seconds = access.clock.monotonic() - began_s
-        access.requests.on_request(route, response.status, seconds)
-        return response
-
-    return telling_errors
-
-
-async def _answer_or_refusal(request: web.Request, handler: _HttpHandler) -> web.StreamResponse:
+async def _answer_or_refusal(request: web.BaseRequest, route: Route, access: Access) -> Answered:
     try:
-        return await handler(request)
-    except web.HTTPException as error:
-        code = {404: "unknown_path", 405: "wrong_method"}.get(error.status, "refused")
-        return _error(error.status, code, error.reason)
+        return await _answer(request, route, access)
     except SeamlessError as error:
         refusal = refusal_of(error)
         if refusal is None:
             return _fault(request)
-        answered = Answered(
-            document=refusal.document, status=refusal.status, headers=refusal.headers
-        )
-        return _response(answered)
+        return Answered(document=refusal.document, status=refusal.status, headers=refusal.headers)
     except ConnectionError:
         raise  # the client has gone: there is nobody to answer
     except Exception:  # noqa: BLE001 - one request's fault must not be the node's
         return _fault(request)
 
 
-def _fault(request: web.Request) -> web.Response:
+def _fault(request: web.BaseRequest) -> Answered:
     _log.exception("request_failed", method=request.method, path=request.path[:200])
     return _error(500, "internal", "a fault of this node; its log says more")
 
 
-def _error(status: int, code: str, message: str) -> web.Response:
-    document = {"error": {"code": code, "message": message}}
-    return _response(Answered(document=document, status=status))
+def _error(status: int, code: str, message: str) -> Answered:
+    return Answered(document={"error": {"code": code, "message": message}}, status=status)
+
+
+_NO_PATH = _error(404, "unknown_path", "Not Found")
+_NO_METHOD = _error(405, "wrong_method", "Method Not Allowed")
 
 
 def _response(answered: Answered) -> web.Response:
     body = answered.raw
     if answered.document is not None:
-        body = json.dumps(answered.document, separators=(",", ":"), allow_nan=False).encode()
-    response = web.Response(
-        body=body, status=answered.status, headers={**_NO_STORE, **answered.headers}
-    )
-    response.headers["Content-Type"] = answered.content_type
+        body = json_text(answered.document)
+    headers: Mapping[str, str] = {
+        **_NO_STORE,
+        **answered.headers,
+        "Content-Type": answered.content_type,
+    }
+    response = web.Response(body=body, status=answered.status, headers=headers)
     if answered.headers.get("Connection") == "close":
         response.force_close()
     return response

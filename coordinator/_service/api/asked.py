@@ -1,5 +1,6 @@
 """A request and its answer as values: what handlers see of HTTP."""
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -38,6 +39,14 @@ class Answered:
     content_type: str = "application/json"
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
+
+def json_text(document: Mapping[str, object]) -> bytes:
+    """Return a document as it is sent."""
+    return _ENCODER.encode(document).encode()
 
 
 Handler: TypeAlias = Callable[[Asked], Awaitable[Answered]]

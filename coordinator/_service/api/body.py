@@ -36,7 +36,7 @@ def parse_object(text: bytes) -> dict[str, Any]:
     if _too_deep(text):
         raise InvalidValueError(_FIELD, "more levels", f"at most {DEPTH_MAX} levels deep")
     try:
-        found = json.loads(text, object_pairs_hook=_no_repeats, parse_constant=_no_constant)
+        found = _DECODER.decode(text.decode())
     except (ValueError, RecursionError) as error:
         if isinstance(error, InvalidValueError):
             raise
@@ -47,6 +47,8 @@ def parse_object(text: bytes) -> dict[str, Any]:
 
 
 def _too_deep(text: bytes) -> bool:
+    if text.count(b"[") + text.count(b"{") <= DEPTH_MAX:
+        return False  # those in strings counted too
     depth = 0
     for found in _STRING_OR_BRACKET.finditer(text):
         depth += {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}.get(text[found.start()], 0)
@@ -71,6 +73,9 @@ def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> None:
     raise InvalidValueError(_FIELD, name, "numbers that JSON has")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_no_repeats, parse_constant=_no_constant)
 
 
 def only(found: Mapping[str, object], *names: str, where: str = _FIELD) -> None:

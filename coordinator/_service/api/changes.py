@@ -74,7 +74,7 @@ def _acquire(service: Service, on_grant: Callable[[float], None]) -> Handler:
         rest = {name: value for name, value in asked.body.items() if name != "wait_s"}
         command = command_of("acquire", replace(asked, body=rest))
         assert isinstance(command, Acquire)  # noqa: S101  # that is what the op says
-        async with service.room.turn(command.session_id, max(command.limit, 1), wait_s):
+        async with service.room.turn(command, wait_s):
             asked_s = service.clock.monotonic()
             answer = await service.propose(command, request_id(asked, command))
         waited_s = asked_s - began_s

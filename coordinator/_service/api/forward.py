@@ -1,11 +1,12 @@
 """Handing a request on to the node that leads, for clients that follow nobody."""
 
+import asyncio
+import json
 from collections.abc import Awaitable, Callable, Collection
 from typing import TypeAlias
 
-import httpx
-
-from coordinator._service.api.asked import Answered, Asked
+from coordinator._requests import Http, HttpRequest, NoAnswerError
+from coordinator._service.api.asked import Answered, Asked, json_text
 from coordinator._service.api.errors import RequestRefusedError
 
 FORWARDED = "X-Seamless-Forwarded"
@@ -16,7 +17,7 @@ FORWARD_S = 8.0
 Forward: TypeAlias = Callable[[str, str, Asked], Awaitable[Answered]]
 
 
-def forwarder(http: httpx.AsyncClient, urls: Callable[[], Collection[str]]) -> Forward:
+def forwarder(http: Http, urls: Callable[[], Collection[str]]) -> Forward:
     """Return what hands requests on.
 
     Args:
@@ -32,14 +33,16 @@ def forwarder(http: httpx.AsyncClient, urls: Callable[[], Collection[str]]) -> F
         headers = {FORWARDED: "1"}
         if asked.authorization:
             headers["Authorization"] = asked.authorization
+        request = HttpRequest(
+            method="POST", url=leader_url + path, headers=headers, body=json_text(asked.body)
+        )
         try:
-            response = await http.post(
-                leader_url + path, json=dict(asked.body), headers=headers, timeout=FORWARD_S
-            )
-            document = response.json()
-        except (httpx.TransportError, ValueError) as error:
+            async with asyncio.timeout(FORWARD_S):
+                answer = await http.send(request)
+            document = json.loads(answer.body)
+        except (NoAnswerError, TimeoutError, ValueError) as error:
             message = f"the leader did not answer: {type(error).__name__}"
             raise RequestRefusedError(504, "unknown_outcome", message) from None
-        return Answered(document=document, status=response.status_code)
+        return Answered(document=document, status=answer.status)
 
     return forward

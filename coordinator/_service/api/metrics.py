@@ -48,6 +48,7 @@ class ServiceMetrics:
             "backfill_retry", "Windows that are to be fetched again.", "class"
         )
         self._failures = self._count("backfill_failure", "Windows that were given up.")
+        self._children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         for kind in StaleKind:
             self._stale.labels(kind.value)
         for name in RETRY_CLASSES:
@@ -77,8 +78,15 @@ class ServiceMetrics:
 
     def on_request(self, route: str, status: int, seconds: float) -> None:
         """Take note of a request; routes and numbers of HTTP are few."""
-        self._requests.labels(route, str(status)).inc()
-        self._request_seconds.labels(route).observe(seconds)
+        children = self._children.get((route, status))
+        if children is None:
+            counted = self._requests.labels(route, str(status))
+            children = self._children[route, status] = (
+                counted,
+                self._request_seconds.labels(route),
+            )
+        children[0].inc()
+        children[1].observe(seconds)
 
     def on_grant(self, seconds: float) -> None:
         """Take note of an acquire that was granted something."""

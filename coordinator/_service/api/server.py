@@ -1,4 +1,4 @@
-"""An application behind a socket: bounded connections, TLS, an end that does not wait long."""
+"""What answers requests, behind a socket: bounded connections, TLS, and an end that comes soon."""
 
 import asyncio
 import ssl
@@ -6,8 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
+from aiohttp.streams import StreamReader
+from aiohttp.web_protocol import RequestHandler
 
 from bars.errors import InvalidValueError
+from coordinator._service.api.app import App
 from coordinator._service.api.limits import Limits
 
 CLOSE_S = 2.0
@@ -26,7 +31,7 @@ class Serving:
     """A socket that is served."""
 
     port: int
-    _runner: web.AppRunner
+    _runner: web.ServerRunner
     _server: asyncio.Server
 
     @property
@@ -60,22 +65,35 @@ def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
 
 
 async def serve(
-    app: web.Application, host: str, port: int, limits: Limits, tls: ssl.SSLContext | None = None
+    app: App, host: str, port: int, limits: Limits, tls: ssl.SSLContext | None = None
 ) -> Serving:
     """Serve an application until it is closed; port 0 takes a free one.
 
     Raises:
         InvalidValueError: Nothing can listen there.
     """
-    runner = web.AppRunner(
+    loop = asyncio.get_running_loop()
+
+    def request(
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: RequestHandler,
+        writer: AbstractStreamWriter,
+        task: "asyncio.Task[None]",
+    ) -> web.BaseRequest:
+        most = limits.body_bytes
+        return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=most)
+
+    server_of_requests = web.Server(
         app,
+        request_factory=request,
         access_log=None,
         auto_decompress=False,
         handler_cancellation=True,
         keepalive_timeout=limits.idle_s,
         lingering_time=limits.body_s,
-        shutdown_timeout=CLOSE_S,
     )
+    runner = web.ServerRunner(server_of_requests, shutdown_timeout=CLOSE_S)
     await runner.setup()
     accept = runner.server
     assert accept is not None  # noqa: S101  # it was set up
@@ -84,7 +102,6 @@ async def serve(
         full = len(accept.connections) >= limits.connections
         return _TurnAway() if full else accept()
 
-    loop = asyncio.get_running_loop()
     try:
         server = await loop.create_server(
             protocol, host, port, ssl=tls, ssl_handshake_timeout=limits.body_s if tls else None

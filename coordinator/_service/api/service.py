@@ -7,7 +7,7 @@ from hashlib import sha256
 from random import Random
 
 from bars.errors import InvalidValueError
-from coordinator._service.api.asked import Answered, Asked
+from coordinator._service.api.asked import Answered, Asked, json_text
 from coordinator._service.api.limits import Limits
 from coordinator._service.api.waiting import WaitingRoom
 from coordinator._service.api.watch import Watch
@@ -32,6 +32,8 @@ STATUS: Mapping[Code, int] = {
     Code.BROKEN: 500,
 }
 """HTTP's number for every answer of the machine."""
+
+_NAMING = json.JSONEncoder(sort_keys=True)
 
 READS = ("linearizable", "local")
 
@@ -131,23 +133,30 @@ def request_id(asked: Asked, command: AnyCommand) -> str:
     A key names a change of one role; used for another change it names another command, so
     nobody is answered with a reply to something else.
     """
-    text = json.dumps(wire.command_document(command), sort_keys=True)
+    text = _NAMING.encode(wire.command_document(command))
     return f"{asked.role.word}:{asked.key}:{sha256(text.encode()).hexdigest()[:32]}"
 
 
 def told(answer: Answer, **more: object) -> Answered:
     """Return the answer that tells a reply and its place in the log."""
     place = {"raft_index": answer.index, "term": answer.term, "clock_ms": answer.clock_ms}
-    return told_reply(answer.reply, place, **more)
+    return _told(answer.reply, wire.reply_text(answer.text), place, more)
 
 
-def told_reply(reply: Reply, place: Mapping[str, int], **more: object) -> Answered:
+def told_reply(reply: Reply, place: Mapping[str, int]) -> Answered:
     """Return the answer that tells a reply."""
+    return _told(reply, wire.reply_text(wire.encode_reply(reply)), place, {})
+
+
+def _told(
+    reply: Reply, text: bytes, place: Mapping[str, int], more: Mapping[str, object]
+) -> Answered:
+    """Return the answer around a reply that is written already."""
     status = STATUS[reply.code]
-    document = {**place, "reply": wire.reply_document(reply), **more}
+    rest = {**place, **more}
     if status >= 400:  # noqa: PLR2004
-        document["error"] = {"code": reply.code.value, "message": reply.message}
-    return Answered(document=document, status=status)
+        rest["error"] = {"code": reply.code.value, "message": reply.message}
+    return Answered(raw=b'{"reply":%b,%b' % (text, json_text(rest)[1:]), status=status)
 
 
 def command_of(op: str, asked: Asked, *hidden: str) -> AnyCommand:

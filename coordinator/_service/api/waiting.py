@@ -6,8 +6,8 @@ proposes. It is for sparing the log: the machine alone decides who gets what.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -30,11 +30,15 @@ _log = logger(__name__)
 
 @dataclass(slots=True, eq=False)
 class _Waiter:
-    session_id: str
-    limit: int
+    asked: Acquire
     turn: asyncio.Event = field(default_factory=asyncio.Event)
     promised: bool = False
     """Whether what it will get is kept from the others."""
+
+    @property
+    def limit(self) -> int:
+        """How many windows it takes at most."""
+        return max(self.asked.limit, 1)
 
 
 class WaitingRoom:
@@ -44,7 +48,9 @@ class WaitingRoom:
         self._log = log
         self._clock = clock
         self._waiters: deque[_Waiter] = deque()
-        self._under_way = 0
+        self._under_way: Counter[tuple[str, ...]] = Counter()
+        """Windows promised, by the lanes that they were promised of."""
+
         self._seen = log.state()
         self._seen_s = clock.monotonic()
         self._stir = asyncio.Event()
@@ -56,8 +62,8 @@ class WaitingRoom:
         return len(self._waiters)
 
     @asynccontextmanager
-    async def turn(self, session_id: str, limit: int, wait_s: float) -> AsyncGenerator[None]:
-        """Enter when an acquire of the session may get something, or the time is up.
+    async def turn(self, asked: Acquire, wait_s: float) -> AsyncGenerator[None]:
+        """Enter when an acquire may get something, or the time is up.
 
         The body makes the acquire: until it ends, what it will get is not promised to others.
 
@@ -65,7 +71,7 @@ class WaitingRoom:
             NotLeaderError: This node leads no longer.
             QueueFullError: Others wait already, too many of them.
         """
-        waiter = _Waiter(session_id, limit)
+        waiter = _Waiter(asked)
         try:
             if wait_s > 0 and not self._closed:
                 await self._wait(waiter, wait_s)
@@ -104,19 +110,25 @@ class WaitingRoom:
     def _promise(self, waiter: _Waiter) -> None:
         if not waiter.promised:
             waiter.promised = True
-            self._under_way += waiter.limit
+            self._under_way[waiter.asked.lanes] += waiter.limit
 
     def _forget(self, waiter: _Waiter) -> None:
         if waiter in self._waiters:
             self._waiters.remove(waiter)
         if waiter.promised:
-            self._under_way -= waiter.limit
-        self._stir.set()
+            self._under_way[waiter.asked.lanes] -= waiter.limit
+            self._under_way += Counter()  # lanes that nothing is promised of are forgotten
+        if self._waiters:
+            self._stir.set()
 
     def _note(self) -> None:
         """Take note of an entry; most change nothing that could make a grant possible."""
         state, before = self._log.state(), self._seen
+        if state is before:
+            return  # told of entries that came together, one by one
         self._seen, self._seen_s = state, self._clock.monotonic()
+        if not self._waiters:
+            return
         parts = zip(_decisive(state), _decisive(before), strict=True)
         if any(now is not then for now, then in parts):
             self._stir.set()
@@ -137,28 +149,46 @@ class WaitingRoom:
             self._wake_all()
             return LOOK_EVERY_S
         for waiter in tuple(self._waiters):
-            if waiter.session_id not in state.sessions:
+            if waiter.asked.session_id not in state.sessions:
                 self._wake(waiter)  # and be told so
         if not self._waiters:
             return LOOK_EVERY_S
-        granted, due_s = self._peek(state)
-        while self._waiters and granted > 0:
-            granted -= self._waiters[0].limit
-            self._wake(self._waiters[0])
+        return min(self._serve(state, lanes) for lanes in self._asked_lanes())
+
+    def _asked_lanes(self) -> list[tuple[str, ...]]:
+        """Return the sets of lanes that somebody waits for, in the order of arrival."""
+        return list(dict.fromkeys(waiter.asked.lanes for waiter in self._waiters))
+
+    def _serve(self, state: State, lanes: tuple[str, ...]) -> float:
+        """Wake whoever of those who wait for some lanes has a turn."""
+        waiters = [waiter for waiter in self._waiters if waiter.asked.lanes == lanes]
+        granted, due_s = self._peek(state, waiters, lanes)
+        for waiter in waiters:
+            if granted <= 0:
+                break
+            granted -= waiter.limit
+            self._wake(waiter)
         return min(due_s, LOOK_EVERY_S)
 
-    def _peek(self, state: State) -> tuple[int, float]:
-        """Return how many windows are free for those who wait, and else when one may be due."""
+    def _peek(
+        self, state: State, waiters: Sequence[_Waiter], lanes: tuple[str, ...]
+    ) -> tuple[int, float]:
+        """Return how many windows are free for those who wait, and else when one may be due.
+
+        What is promised of lanes that overlap these may be counted as free: who is woken for that
+        gets nothing and waits anew.
+        """
         waited_ms = int((self._clock.monotonic() - self._seen_s) * 1_000)
-        wanted = sum(waiter.limit for waiter in self._waiters) + self._under_way
+        wanted = sum(waiter.limit for waiter in waiters) + self._under_way[lanes]
         asked = Acquire(
-            session_id=self._waiters[0].session_id,
+            session_id=waiters[0].asked.session_id,
             limit=min(wanted, PEEK_MAX, state.config.grant_max),
+            lanes=lanes,
             elapsed_ms=waited_ms,
         )
         reply = apply(state, asked).reply
         due_s = LOOK_EVERY_S if reply.wait_ms is None else (reply.wait_ms + 1) / 1_000
-        return len(reply.leases) - self._under_way, due_s
+        return len(reply.leases) - self._under_way[lanes], due_s
 
     def _wake_all(self) -> None:
         for waiter in tuple(self._waiters):

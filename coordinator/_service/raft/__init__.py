@@ -8,8 +8,8 @@ PySyncObj brings the vote and the copying of the log. What it does not bring sta
   theirs is believed, and nothing sent before the journal is safe;
 * `core`: the rules of Raft that PySyncObj leaves out;
 * `pace`, `engine`: time as data, one entry for one command, results;
-* `node`: the same as a `ReplicatedLog` for an event loop; `compat` says by name which of
-  PySyncObj's private parts all this stands on.
+* `real`, `node`: the same on this machine, as a `ReplicatedLog` for an event loop; `compat` says
+  by name which of PySyncObj's private parts all this stands on.
 
 Import the module you mean: `records`, `snapshot` and `folder` work without PySyncObj, for those
 who read a node's folder offline.

@@ -29,9 +29,9 @@ from coordinator._service.raft.settings import RaftSettings
 from coordinator._service.raft.snapshot import Snapshot
 from coordinator._service.raft.store import SnapshotStore
 from coordinator._service.raft.unpickler import Refusals
-from coordinator.machine import AnyCommand, Tick
+from coordinator.machine import Tick
 from coordinator.machine.replica import Capture, Replica
-from coordinator.machine.wire import Entry, UnsupportedVersionError, encode_entry, level_of
+from coordinator.machine.wire import UnsupportedVersionError, encode_command, entry_of
 
 BATCH_MAX: Final = 256
 """Commands appended in one turn: what waits behind them waits for one disk access more."""
@@ -43,6 +43,7 @@ HAND_OVER_S: Final = 1.0
 """How long commands wait for another node to take the lead."""
 
 _LEADER: Final = 2
+_TICK: Final = encode_command(Tick())
 
 
 class Engine:
@@ -181,7 +182,13 @@ class Engine:
             captured = self.replica.capture()
             self._outside.spawn(lambda: self._publish_digest(index, captured))
         clock_ms = self.replica.state.clock_ms
-        return Applied(reply=reply, index=index, term=self.replica.term, clock_ms=clock_ms)
+        return Applied(
+            reply=reply,
+            told=self.replica.reply,
+            index=index,
+            term=self.replica.term,
+            clock_ms=clock_ms,
+        )
 
     def _publish_digest(self, index: int, captured: Capture) -> None:
         self.digest = (index, captured.digest())
@@ -206,16 +213,16 @@ class Engine:
             # The term's first entry, so that nothing of an earlier leader counts behind it.
             self._fresh = False
             self._elapsed.begin(now)
-            self._append(Tick(), "", now, None)
+            self._append(_TICK, "", now, None)
         for _ in range(min(len(self.queue), BATCH_MAX)):
             proposal = self.queue.popleft()
-            older = self.core.older(level_of(proposal.command))
+            older = self.core.older(proposal.level)
             if older:
                 proposal.done(OlderNodesError(older))
                 continue
             self._append(proposal.command, proposal.request_id, now, proposal)
         if self._elapsed.so_far(now) >= TICK_MS and self._time_matters():
-            self._append(Tick(), "", now, None)
+            self._append(_TICK, "", now, None)
         if self.journal.last_index > first:
             self.core.send_entries()
             if len(self.settings.members) == 1:
@@ -223,15 +230,10 @@ class Engine:
                 self._outside.wake()
 
     def _append(
-        self, command: AnyCommand, request_id: str, now: float, proposal: Proposal | None
+        self, command: bytes, request_id: str, now: float, proposal: Proposal | None
     ) -> None:
-        entry = Entry(
-            term=self.core.raftCurrentTerm,
-            elapsed_ms=self._elapsed.take(now),
-            request_id=request_id,
-            command=command,
-        )
-        index = self.core.append(encode_entry(entry), self._told(self.journal.last_index + 1))
+        entry = entry_of(self.core.raftCurrentTerm, self._elapsed.take(now), request_id, command)
+        index = self.core.append(entry, self._told(self.journal.last_index + 1))
         if proposal is not None:
             self._waiting[index] = proposal
 

@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any, Final
 
 from pysyncobj import SyncObjException
-from pysyncobj.node import TCPNode
 
 from coordinator._service.log import (
     Answer,
@@ -29,16 +28,12 @@ from coordinator._service.log import (
 )
 from coordinator._service.raft.engine import Engine
 from coordinator._service.raft.errors import EntryTooLargeError
-from coordinator._service.raft.files import DiskFiles
-from coordinator._service.raft.outside import Outside
-from coordinator._service.raft.poller import WakingPoller
 from coordinator._service.raft.proposal import Outcome, Proposal
-from coordinator._service.raft.secret import read_secret
+from coordinator._service.raft.real import real_outside
 from coordinator._service.raft.settings import ENTRY_BYTES_MAX, RaftSettings
-from coordinator._service.raft.transport import GuardedTransport
 from coordinator.machine import AnyCommand, Code, Event, State
 from coordinator.machine.replica import Replica
-from coordinator.machine.wire import Entry, decode_reply, encode_entry
+from coordinator.machine.wire import decode_reply, entry_of
 from runtime.clock import Clock
 from runtime.log import logger
 
@@ -53,30 +48,6 @@ LOOK_S: Final = 0.01
 _Results = list[tuple["asyncio.Future[Any]", Any]]
 
 _log = logger(__name__)
-
-
-def real_outside(settings: RaftSettings, clock: Clock) -> Outside:
-    """Return disk, network and time of this machine.
-
-    Raises:
-        SecretError: The nodes' secret cannot be used.
-    """
-    secret = read_secret(settings.secret_file)
-    poller = WakingPoller()
-    return Outside(
-        files=DiskFiles(settings.folder),
-        transport=GuardedTransport,
-        node=TCPNode,
-        poller=poller,
-        wake=poller.wake,
-        monotonic=clock.monotonic,
-        secret=secret,
-        spawn=_in_background,
-    )
-
-
-def _in_background(task: Callable[[], None]) -> None:
-    threading.Thread(target=task, daemon=True, name="raft-snapshot").start()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +95,7 @@ class RaftLog:
         self._clock = clock
         self._tasks: deque[Callable[[Engine], None]] = deque()
         self._results: _Results = []
+        self._waking = False
         self._told_to_stop = False
         self._ended: str | None = None
         self._end = asyncio.Event()
@@ -168,27 +140,31 @@ class RaftLog:
             raise NotLeaderError(self._other_leader(status))
         if self._engine.pending >= self._settings.pending_max:
             raise QueueFullError(self._engine.pending, self._settings.pending_max)
-        trial = Entry(term=status.term, elapsed_ms=0, request_id=request_id, command=command)
-        size = len(encode_entry(trial))
+        answer: asyncio.Future[Outcome] = self._loop.create_future()
+        proposal = Proposal.of(command, request_id, partial(self._put_by, answer))
+        size = len(entry_of(status.term, 0, request_id, proposal.command))
         if size > ENTRY_BYTES_MAX:
             raise EntryTooLargeError(size, ENTRY_BYTES_MAX)
-        answer: asyncio.Future[Outcome] = self._loop.create_future()
-        done = partial(self._put_by, answer)
-        self._engine.queue.append(Proposal(command=command, request_id=request_id, done=done))
+        self._engine.queue.append(proposal)
         self._must_run()
-        self._outside.wake()
+        self._wake_soon()
+        unknown = UnknownOutcomeError(request_id, f"no answer within {timeout_s} s")
+        late = self._loop.call_later(timeout_s, _settle, [(answer, unknown)])
         try:
-            async with asyncio.timeout(timeout_s):
-                outcome = await answer
-        except TimeoutError:
-            raise UnknownOutcomeError(request_id, f"no answer within {timeout_s} s") from None
+            outcome = await answer
+        finally:
+            late.cancel()
         if isinstance(outcome, LogError):
             raise outcome
-        reply = decode_reply(outcome.reply)
+        reply = outcome.told or decode_reply(outcome.reply)
         if reply.code is Code.STALE_LEADER:
             raise NotLeaderError(self._other_leader(self.status()))
         return Answer(
-            reply=reply, index=outcome.index, term=outcome.term, clock_ms=outcome.clock_ms
+            reply=reply,
+            text=outcome.reply,
+            index=outcome.index,
+            term=outcome.term,
+            clock_ms=outcome.clock_ms,
         )
 
     def state(self) -> State:
@@ -253,6 +229,20 @@ class RaftLog:
                 return await asyncio.to_thread(await taken)
         except TimeoutError:
             raise UnknownOutcomeError("snapshot", f"no answer within {timeout_s} s") from None
+
+    def _wake_soon(self) -> None:
+        """Wake the thread once for all that is proposed in this turn of the loop.
+
+        What comes together then shares one write to the disk, and the two threads do not take
+        the interpreter from each other for every command.
+        """
+        if not self._waking:
+            self._waking = True
+            self._loop.call_soon(self._wake)
+
+    def _wake(self) -> None:
+        self._waking = False
+        self._outside.wake()
 
     def _must_run(self) -> None:
         if self._ended is not None:
@@ -322,21 +312,20 @@ class RaftLog:
         self._heard.clear()
 
     def _deliver(self) -> None:
-        if self._news:
+        if self._news or self._results:
             news, self._news = self._news, []
-            self._soon(partial(self._tell, news))
-        if self._results:
             results, self._results = self._results, []
-            self._soon(partial(_settle, results))
+            self._soon(partial(self._tell, news, results))
 
     def _soon(self, what: Callable[[], object]) -> None:
         with suppress(RuntimeError):  # The loop is closed: nobody is left to be told.
             self._loop.call_soon_threadsafe(what)
 
-    def _tell(self, news: list[tuple[int, tuple[Event, ...] | None]]) -> None:
+    def _tell(self, news: list[tuple[int, tuple[Event, ...] | None]], results: _Results) -> None:
         for index, events in news:
             for listener in tuple(self._listeners):
                 listener(index, events)
+        _settle(results)
 
 
 def _settle(results: _Results) -> None:

@@ -20,6 +20,7 @@ class WakingPoller(Poller):  # type: ignore[misc]  # the library has no types
         self._callbacks: dict[int, Callable[[int, int], None]] = {}
         self._bell, self._pull = os.pipe()
         self._closing = threading.Lock()
+        self._ringing = False
         for end in (self._bell, self._pull):
             os.set_blocking(end, False)
         self.subscribe(self._bell, self._rung, POLL_EVENT_TYPE.READ)
@@ -52,9 +53,12 @@ class WakingPoller(Poller):  # type: ignore[misc]  # the library has no types
 
     def wake(self) -> None:
         """End the wait that goes on, or the next one; nothing after `close`."""
+        if self._ringing:
+            return  # Whatever was put down before this call will be seen with what rang before.
         # Not rung while it is closed: the number might be another file's by then.
         with self._closing, suppress(BlockingIOError):
             if self._pull >= 0:
+                self._ringing = True
                 os.write(self._pull, b"!")
 
     def close(self) -> None:
@@ -71,3 +75,5 @@ class WakingPoller(Poller):  # type: ignore[misc]  # the library has no types
         with suppress(BlockingIOError):
             while len(os.read(descr, _READ_BYTES)) == _READ_BYTES:
                 pass
+        # Not before it is silent: a ring in between would be taken for one that is to be heard.
+        self._ringing = False

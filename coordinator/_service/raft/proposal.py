@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from coordinator._service.log import LogError
-from coordinator.machine import AnyCommand
+from coordinator.machine import AnyCommand, Reply
+from coordinator.machine.wire import encode_command, level_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +15,9 @@ class Applied:
 
     reply: bytes
     """What the machine said."""
+
+    told: Reply | None = None
+    """The same as a value, where there is one already."""
 
     index: int
     """Its place in the log."""
@@ -32,7 +36,24 @@ Outcome: TypeAlias = Applied | LogError
 class Proposal:
     """A command on its way."""
 
-    command: AnyCommand
+    command: bytes
+    """As it stands in an entry: written once, by whoever asks."""
+
+    level: int
+    """What a node must know to read it: see `level_of`."""
+
     request_id: str
     done: Callable[[Outcome], None]
     """Told once how it ended, in the turning thread; must not raise."""
+
+    @classmethod
+    def of(
+        cls, command: AnyCommand, request_id: str, done: Callable[[Outcome], None]
+    ) -> "Proposal":
+        """Return a command on its way."""
+        return cls(
+            command=encode_command(command),
+            level=level_of(command),
+            request_id=request_id,
+            done=done,
+        )

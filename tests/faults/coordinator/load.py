@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from random import Random
 from typing import Any
 
@@ -14,6 +14,7 @@ from bars.series import Series
 from bars.window import Grid, Window
 from coordinator._cluster import Budget as Patience
 from coordinator._cluster import Cluster, Told
+from coordinator._requests import Http, HttpAnswer, HttpRequest, NoAnswerError
 from coordinator.client import (
     Budget,
     ClientOptions,
@@ -109,13 +110,38 @@ class Heard:
                 await self._news.wait()
 
 
+class ByWay:
+    """An `Http` whose requests go by a way of the test's own."""
+
+    def __init__(self, way: httpx.AsyncBaseTransport) -> None:
+        self._http = httpx.AsyncClient(transport=way, timeout=None)
+
+    async def send(self, request: HttpRequest) -> HttpAnswer:
+        """Return the answer, if the way brings it."""
+        try:
+            answer = await self._http.request(
+                request.method,
+                request.url,
+                params=request.query,
+                content=request.body,
+                headers={**request.headers, "Content-Type": "application/json"},
+            )
+        except httpx.TransportError as error:
+            raise NoAnswerError(f"{type(error).__name__}: {error}") from error
+        return HttpAnswer(status=answer.status_code, headers=answer.headers, body=answer.content)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+
 class Listening(Cluster):
     """What a client asks through, listened to. For one question at a time."""
 
     def __init__(
         self,
         client: DistributedBackfillCoordinator,
-        http: httpx.AsyncClient,
+        http: Http,
         name: str,
         heard: Heard,
     ) -> None:
@@ -301,9 +327,8 @@ async def load_on(
         async def client_of(name: str, clock: Clock) -> DistributedBackfillCoordinator:
             options = ClientOptions(budget=BUDGET, clock=clock, rng=Random(f"{seed} {name}"))
             client = DistributedBackfillCoordinator(urls, options)
-            http = httpx.AsyncClient(transport=way())
+            http = await stack.enter_async_context(aclosing(ByWay(way())))
             client._cluster = Listening(client, http, name, heard)
-            await stack.enter_async_context(http)
             return await stack.enter_async_context(client)
 
         workers = []
