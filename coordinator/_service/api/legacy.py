@@ -31,7 +31,7 @@ from coordinator._service.api.forward import Forward
 from coordinator._service.api.keys import LeaseKey, parse_key
 from coordinator._service.api.service import Service
 from coordinator._service.log import NotLeaderError
-from coordinator.machine import CloseSession, Code, OpenSession, State
+from coordinator.machine import CloseSession, Code, KeepSession, OpenSession, State
 from runtime.log import logger
 
 LEASE_MS = (1_000, 3_600_000)
@@ -54,9 +54,14 @@ class _Claimed:
 
 
 def routes(service: Service, forward: Forward) -> Iterator[Route]:
-    """Yield the three routes; a node that does not lead hands them on to the one that does."""
+    """Yield the routes; a node that does not lead hands them on to the one that does."""
     legacy = _Legacy(service)
-    handlers = {"claim": legacy.claim, "complete": legacy.complete, "fail": legacy.fail}
+    handlers = {
+        "claim": legacy.claim,
+        "keep": legacy.keep,
+        "complete": legacy.complete,
+        "fail": legacy.fail,
+    }
     for name, handler in handlers.items():
         path = f"/v1/leases/{name}"
         yield Route(
@@ -124,6 +129,15 @@ class _Legacy:
         _log.info("legacy_claimed", key=key.text, token=token, lease_ms=lease_ms)
         return _lease(token, asked_ms + lease_ms, state, key)
 
+    async def keep(self, asked: Asked) -> Answered:
+        """Let a claim live on, as long again; not of that protocol: QMTL's client never asks."""
+        claimed = _claimed(asked, "key", "token")
+        command = KeepSession(session_id=claimed.session_id)
+        answer = await self._service.propose(command, "")
+        if answer.reply.code is not Code.OK:
+            raise _ended(claimed.key)
+        return Answered(document={"kept": True})
+
     async def complete(self, asked: Asked) -> Answered:
         """Take note that the key's range is there; whoever asks may have the key again."""
         claimed = _claimed(asked, "key", "token")
@@ -145,7 +159,7 @@ class _Legacy:
         command = CloseSession(session_id=claimed.session_id)
         answer = await self._service.propose(command, f"{claimed.session_id}:end")
         if answer.reply.code is not Code.OK:
-            raise RequestRefusedError(409, "expired", f"nobody holds {claimed.key.text} any more")
+            raise _ended(claimed.key)
 
 
 def done_ratio(state: State, key: LeaseKey) -> float:
@@ -180,6 +194,10 @@ def _sessions_of(key: LeaseKey) -> str:
 def _lease(token: str, until_ms: int, state: State, key: LeaseKey) -> Answered:
     lease = {"token": token, "lease_until_ms": until_ms}
     return Answered(document={"lease": lease, "completion_ratio": done_ratio(state, key)})
+
+
+def _ended(key: LeaseKey) -> RequestRefusedError:
+    return RequestRefusedError(409, "expired", f"nobody holds {key.text} any more")
 
 
 def _held(key: LeaseKey) -> RequestRefusedError:
