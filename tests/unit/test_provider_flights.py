@@ -186,13 +186,21 @@ async def test_processes_that_share_a_coordinator_fetch_each_bar_once(
     assert not leases.state.jobs, "who submits a job takes it back"
 
 
+class Slow(Upstream):
+    """Takes its time, so that whoever may ask for the same bars meanwhile does."""
+
+    async def fetch(self, start: int, end: int, **about: Any) -> Any:
+        await SystemClock().sleep(0.3)
+        return await super().fetch(start, end, **about)
+
+
 async def test_fifty_fetches_in_two_processes_ask_for_each_bar_once_over_http(
     tmp_path: Path,
 ) -> None:
     """Two providers with clients of their own, one service, windows that overlap by chance."""
     seed = Random().getrandbits(32)
     print(f"seed {seed}")
-    rng, upstream = Random(seed), Upstream(sessions())
+    rng, upstream = Random(seed), Slow(sessions())
     spans = [sorted(rng.sample(range(61), 2)) for _ in range(48)]
     wanted = [Window(START, END)] * 2 + [Window(START + a * DAY, START + b * DAY) for a, b in spans]
     async with (
