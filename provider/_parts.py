@@ -153,7 +153,7 @@ def assemble(ground: Ground, manners: Manners, options: JudgeOptions, **defaults
         metrics=metrics,
     )
     filler = [] if ground.filler is None else [ground.filler]
-    closing = [engine.jobs, *ground.closing, *filler, *levels]
+    closing = [engine.jobs, engine.flights, *ground.closing, *filler, *levels]
     return Parts(
         engine=engine,
         nodes=ground.nodes,
