@@ -152,8 +152,11 @@ class Flights:
         with self._lock:
             ending = [flight for flight in self._stopped if flight.reachable]
             self._stopped.clear()
-        if ending:
-            await asyncio.wait([asyncio.wrap_future(f.done) for f in ending], timeout=CLOSE_S)
+        futures = [asyncio.wrap_future(flight.done) for flight in ending]
+        for future in futures:
+            future.add_done_callback(_looked_at)
+        if futures:
+            await asyncio.wait(futures, timeout=CLOSE_S)
 
     def board(self, series: Series, wanted: tuple[Window, ...], bring: Bring) -> list[Flight]:
         """Return the flights that bring what is wanted, the last one begun for what was left."""
@@ -195,3 +198,8 @@ class Flights:
                 own.remove(flight)
             if not own:
                 self._by_series.pop(series, None)
+
+
+def _looked_at(future: asyncio.Future[Filled]) -> None:
+    if not future.cancelled():
+        future.exception()  # looked at: nobody here wants to know how it ended
