@@ -21,6 +21,11 @@ class Claim:
     completion_ratio: float = 0.0
     """How much of the key's range was known as done."""
 
+    @property
+    def number(self) -> int:
+        """The token as a number: above those of all earlier claims of the key."""
+        return int(self.token.partition("-")[0])
+
 
 class Claims:
     """Claims at a lease service."""
@@ -47,16 +52,20 @@ class Claims:
             reason = f"status {told.status} without a lease: {error}"
             raise CoordinatorUnavailableError(reason) from None
 
+    async def keep(self, claim: Claim) -> None:
+        """Let a claim live on, as long again."""
+        await self._tell("keep", claim, {})
+
     async def complete(self, claim: Claim) -> None:
         """Tell that the key's range is there."""
-        await self._end("complete", claim, {})
+        await self._tell("complete", claim, {})
 
     async def fail(self, claim: Claim, reason: str) -> None:
         """Tell that it is not; whoever asks may have the key at once."""
-        await self._end("fail", claim, {"reason": reason})
+        await self._tell("fail", claim, {"reason": reason})
 
-    async def _end(self, how: str, claim: Claim, more: Mapping[str, str]) -> None:
+    async def _tell(self, how: str, claim: Claim, more: Mapping[str, str]) -> None:
         body = {"key": claim.key, "token": claim.token, **more}
         told = await self._cluster.change(f"/v1/leases/{how}", body, self._budget)
         if told.status == _CONFLICT:
-            raise LeaseLostError(int(claim.token.partition("-")[0]), None, "the claim has ended")
+            raise LeaseLostError(claim.number, None, "the claim has ended")

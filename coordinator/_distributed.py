@@ -260,6 +260,14 @@ class DistributedBackfillCoordinator:
         """
         return await self._claims.claim(key, lease_ms)
 
+    async def keep(self, claim: Claim) -> None:
+        """Let a claim live on, for as long as it was claimed for.
+
+        Raises:
+            LeaseLostError: It has ended; somebody else may have the key.
+        """
+        await self._claims.keep(claim)
+
     async def _command(self, path: str, command: machine.AnyCommand) -> Reply:
         return _reply(await self._cluster.change(path, _body(command), self._budget))
 

@@ -25,7 +25,7 @@ from coordinator.errors import (
     LeaseLostError,
     SessionLostError,
 )
-from coordinator.lease import Brought, HeldLease, LeaseFailure, check_ttl_ms
+from coordinator.lease import Brought, HeldLease, LeaseFailure, check_ttl_ms, stop_s
 from coordinator.machine.values import (
     LANES_MAX,
     PPM,
@@ -67,6 +67,7 @@ __all__ = [
     "check_ttl_ms",
     "epoch_of",
     "machine_config",
+    "stop_s",
     "token_of",
 ]
 

@@ -55,8 +55,7 @@ class HeldLease:
     @property
     def stop_s(self) -> float:
         """From when on nothing may be published under it, monotonic."""
-        ttl_s = self.ttl_ms / 1_000
-        return self.asked_s + ttl_s - max(STOP_BEFORE_S, ttl_s * STOP_BEFORE_RATIO)
+        return stop_s(self.asked_s, self.ttl_ms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +98,12 @@ class LeaseFailure:
 
     chunk_offset: int = -1
     """The same."""
+
+
+def stop_s(asked_s: float, ttl_ms: int) -> float:
+    """Return from when on nothing may be published under a lease that was asked for then."""
+    ttl_s = ttl_ms / 1_000
+    return asked_s + ttl_s - max(STOP_BEFORE_S, ttl_s * STOP_BEFORE_RATIO)
 
 
 def held(lease: Lease, ttl_ms: int, asked_s: float) -> HeldLease:

@@ -1,5 +1,6 @@
 """Answers one call: looks, has what is missing brought as the strategy says, reads, judges."""
 
+import asyncio
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -161,7 +162,7 @@ class Engine:
     async def _in_front(self, call: Call, state: State, sight: Sight) -> None:
         """Wait for a fetch; what is not there in time goes on behind the call if it may."""
         boarding = self._board(call, sight)
-        kept = False
+        kept = withdrawn = False
         try:
             state.filled = await call.budget.run(BACKFILL, boarding.result())
             self._brought(call, state.filled)
@@ -170,6 +171,9 @@ class Engine:
             if self.background and call.on_violation != "fail_fast":
                 kept = True
                 state.job = self._job(call, boarding)
+        except asyncio.CancelledError:
+            withdrawn = True
+            raise
         except Exception as e:
             if not call.answers_partly or isinstance(e, StoreOwnedError):
                 raise
@@ -177,7 +181,7 @@ class Engine:
             state.filled = Filled(reason=f"{type(e).__name__}: {e}")
         finally:
             if not kept:
-                boarding.leave()
+                boarding.leave(withdrawn=withdrawn)
 
     def _behind(self, call: Call, sight: Sight) -> str | None:
         """Have missing bars fetched behind the call; return the job."""

@@ -20,6 +20,13 @@ from runtime import Clock
 Bring: TypeAlias = Callable[[tuple[Window, ...], Progress], Coroutine[Any, Any, Filled]]
 """Fetches some windows and tells how far it is."""
 
+WITHDRAWN = "nobody wants it any more"
+"""What a flight is cancelled with whose last waiter said that it does not want the bars: what was
+asked of others for it is taken back. One that only waits no longer leaves that to go on."""
+
+CLOSE_S = 10.0
+"""How long flights that were stopped are waited for at the end."""
+
 _BOARDINGS_MAX = 3
 """Times that a waiter begins anew when a flight ends with the loop that it ran in."""
 
@@ -47,10 +54,16 @@ class Flight:
         self._task = self._loop.create_task(bring(self.windows, self.advance))
         self._task.add_done_callback(lambda task: self._end(task, ended))
 
-    def stop(self) -> None:
+    @property
+    def reachable(self) -> bool:
+        """Whether its loop still runs."""
+        return self._loop.is_running()
+
+    def stop(self, *, withdrawn: bool = False) -> None:
         """Cancel it, from any thread."""
         if self._task is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._task.cancel)
+            why = WITHDRAWN if withdrawn else None
+            self._loop.call_soon_threadsafe(self._task.cancel, why)
 
     def advance(self, share: float) -> None:
         """Take note of how far it is; it never goes back."""
@@ -103,10 +116,14 @@ class Boarding:
             self._again(lost)
         raise RuntimeError(f"the fetch of {self.series} was ended {_BOARDINGS_MAX} times")
 
-    def leave(self) -> None:
-        """Wait no more; a flight that nobody waits for is ended."""
+    def leave(self, *, withdrawn: bool = False) -> None:
+        """Wait no more; a flight that nobody waits for is ended.
+
+        Args:
+            withdrawn: The bars are not wanted any more, not only not waited for.
+        """
         left, self._on = self._on, []
-        self._flights.leave(left)
+        self._flights.leave(left, withdrawn=withdrawn)
 
     def _again(self, lost: Sequence[Flight]) -> None:
         self._on = [flight for flight in self._on if flight not in lost]
@@ -128,6 +145,18 @@ class Flights:
         self._ttl_s = ttl_s
         self._lock = threading.Lock()
         self._by_series: dict[Series, list[Flight]] = {}
+        self._stopped: set[Flight] = set()
+
+    async def close(self) -> None:
+        """Wait for those that were stopped: they may have something to take back."""
+        with self._lock:
+            ending = [flight for flight in self._stopped if flight.reachable]
+            self._stopped.clear()
+        futures = [asyncio.wrap_future(flight.done) for flight in ending]
+        for future in futures:
+            future.add_done_callback(_looked_at)
+        if futures:
+            await asyncio.wait(futures, timeout=CLOSE_S)
 
     def board(self, series: Series, wanted: tuple[Window, ...], bring: Bring) -> list[Flight]:
         """Return the flights that bring what is wanted, the last one begun for what was left."""
@@ -149,7 +178,7 @@ class Flights:
                 flight.waiters += 1
             return boarded
 
-    def leave(self, flights: Sequence[Flight]) -> None:
+    def leave(self, flights: Sequence[Flight], *, withdrawn: bool = False) -> None:
         """Take a waiter off each."""
         with self._lock:
             for flight in flights:
@@ -158,12 +187,19 @@ class Flights:
                     for own in self._by_series.values():  # nobody shall board what ends
                         with suppress(ValueError):
                             own.remove(flight)
-                    flight.stop()
+                    self._stopped.add(flight)
+                    flight.stop(withdrawn=withdrawn)
 
     def _remove(self, series: Series, flight: Flight) -> None:
         with self._lock:
+            self._stopped.discard(flight)
             own = self._by_series.get(series, [])
             with suppress(ValueError):
                 own.remove(flight)
             if not own:
                 self._by_series.pop(series, None)
+
+
+def _looked_at(future: asyncio.Future[Filled]) -> None:
+    if not future.cancelled():
+        future.exception()  # looked at: nobody here wants to know how it ended

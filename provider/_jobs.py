@@ -39,6 +39,7 @@ class BackfillJob:
 
     _progress: Callable[[], float] = field(default=lambda: 0.0, repr=False)
     _told: float = 0.0
+    _withdrawn: bool = False
     _ended: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
     @property
@@ -69,6 +70,15 @@ class BackfillJob:
         self.error = error
         if filled is not None:
             self.failures = filled.failures
+
+    def withdraw(self) -> None:
+        """Say that nobody wants what it brings."""
+        self._withdrawn = True
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether that was said."""
+        return self._withdrawn
 
     def over(self) -> None:
         """Let go of who waits for its end."""
@@ -127,6 +137,7 @@ class Jobs:
             found = self._running.get(job_id)
         if found is None:
             return False
+        found[0].withdraw()
         task = found[1]
         task.get_loop().call_soon_threadsafe(task.cancel)
         return True
@@ -149,7 +160,7 @@ class Jobs:
         if job.state == "running":
             job.end("cancelled")
             log.info("backfill_job_cancelled", node_id=job.node_id)
-        boarding.leave()
+        boarding.leave(withdrawn=job.withdrawn)
         with self._lock:
             self._running.pop(job.job_id, None)
         self._tell()

@@ -164,7 +164,9 @@ class LeasedFiller:
             return
         try:
             await leases.keep_session(self._terms.session_id)
-            taken = await leases.acquire(self._terms.session_id, room, 0.0 if run.tasks else WAIT_S)
+            wait_s = 0.0 if run.tasks else WAIT_S
+            session_id, lanes = self._terms.session_id, (self._lane,)
+            taken = await leases.acquire(session_id, room, wait_s, lanes=lanes)
         except SessionLostError:
             await self._opened()
             return

@@ -114,6 +114,9 @@ class Ground:
     series: Iterable[Series] = ()
     """Those that the configuration lists."""
 
+    closing: Sequence[Any] = ()
+    """What else is closed with the provider."""
+
 
 def assemble(ground: Ground, manners: Manners, options: JudgeOptions, **defaults: Any) -> Parts:
     """Return the parts of a provider on some ground, by the options and what holds without them.
@@ -149,7 +152,8 @@ def assemble(ground: Ground, manners: Manners, options: JudgeOptions, **defaults
         clock=clock,
         metrics=metrics,
     )
-    closing = [engine.jobs, *([ground.filler] if ground.filler else []), *levels]
+    filler = [] if ground.filler is None else [ground.filler]
+    closing = [engine.jobs, engine.flights, *ground.closing, *filler, *levels]
     return Parts(
         engine=engine,
         nodes=ground.nodes,

@@ -1,5 +1,6 @@
 """Brings missing bars over Kafka: one request a call, whose status is followed to its end."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Protocol
@@ -8,8 +9,13 @@ from avro_schemas import BackfillRequest, BackfillStatus, RequestKind, RequestSt
 from bars.window import Window
 from provider._ask import TS_END, Ask
 from provider._filled import Filled, Progress
+from provider._flight import WITHDRAWN
 from provider._slots import Slots
 from runtime.log import logger
+from topics import TopicsError
+
+TAKE_BACK_S = 5.0
+"""A request that cannot be taken back by then goes on."""
 
 log = logger(__name__)
 
@@ -60,14 +66,33 @@ class RequestFiller:
             requested_by="provider",
             reason="fetch",
         )
-        async with self._slots, aclosing(self._requests.submit(request)) as statuses:
+        async with self._slots:
+            try:
+                return await self._follow(request, progress)
+            except asyncio.CancelledError as cancelled:
+                if WITHDRAWN in cancelled.args:
+                    await self._take_back(request)
+                raise
+
+    async def _follow(self, request: BackfillRequest, progress: Progress) -> Filled:
+        async with aclosing(self._requests.submit(request)) as statuses:
             async for status in statuses:
-                log.debug("backfill_status", request_id=ask.request_id, state=status.state.value)
+                log.debug(
+                    "backfill_status", request_id=request.request_id, state=status.state.value
+                )
                 if status.windows_total:
                     progress(status.windows_done / status.windows_total)
                 if status.state.final:
                     return outcome(request, status)
         raise AssertionError("the last status is final")
+
+    async def _take_back(self, request: BackfillRequest) -> None:
+        """Say that nobody wants a request; whoever asks again does so by another one."""
+        try:
+            async with asyncio.timeout(TAKE_BACK_S):
+                await self._requests.take_back(request.request_id)
+        except (TopicsError, TimeoutError) as error:
+            log.warning("backfill_not_taken_back", request_id=request.request_id, error=str(error))
 
     async def close(self) -> None:
         """Flush and let go of the producer; harmless when repeated."""

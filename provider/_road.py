@@ -4,9 +4,11 @@ from bars.protocols import AutoBackfiller, DataFetcher
 from provider._filled import Filler
 from provider._own_fill import AskedFetcher, OwnRequests, SplitFiller
 from provider._parts import Manners, asking_of, check_fetcher
+from provider._publishing_feed import PublishingFeed
 from provider._request_fill import RequestFiller
 from provider._slots import Slots
 from provider.backfills import BackfillRequests
+from provider.options import RoadOptions
 from runtime import BY_PROVIDER, ConfigError, Problem, Settings, SourceSettings
 from sources import given_source
 
@@ -33,6 +35,26 @@ def road_filler(
     source = given_source(said, AskedFetcher(asking_of(fetcher, said.name)))
     own = RequestFiller(OwnRequests(settings, source, manners.clock), Slots(most))
     return SplitFiller(own, over_kafka, lambda series: said.name in settings.node(series).sources)
+
+
+def road_feed(
+    settings: Settings, manners: Manners, fetcher: DataFetcher, options: RoadOptions
+) -> PublishingFeed:
+    """Return the feed that publishes what it yields.
+
+    Raises:
+        ConfigError: There is another feed, or nobody gives leases.
+    """
+    check_fetcher(fetcher, "live_fetcher")
+    problems = []
+    if "live_feed" in options:
+        problems.append(Problem("live_fetcher", fetcher, "left out beside a live_feed"))
+    if not settings.has_coordinator:
+        allowed = "given: a live series is published by one provider, under a lease of the service"
+        problems.append(Problem("coordinator", None, allowed))
+    if problems:
+        raise ConfigError(problems)
+    return PublishingFeed(fetcher, settings, manners.clock)
 
 
 def _source_of(settings: Settings, name: str | None) -> SourceSettings:

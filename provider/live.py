@@ -138,9 +138,26 @@ class PollingFeed:
         self, *, node_id: str, interval: int
     ) -> AsyncIterator[tuple[int, pd.DataFrame]]:
         """Yield (ts, frame of that bar) for each bar once it has closed."""
+        grid = Grid(check_series(node_id, interval).interval, self._config.origin)
+        since = self._closed_end(grid) - interval
+        async for ts, frame in self.follow(since, node_id=node_id, interval=interval):
+            yield ts, frame
+
+    async def follow(
+        self, since: int, *, node_id: str, interval: int
+    ) -> AsyncIterator[tuple[int, pd.DataFrame]]:
+        """Yield (ts, frame of that bar) for each bar from `since` on, however many have closed.
+
+        What has closed already is asked for in questions of `catch_up_bars`, the oldest first.
+        """
         series = check_series(node_id, interval)
         grid = Grid(interval, self._config.origin)
-        following = self._closed_end(grid) - interval
+        following = since
+        while following + self._span(grid) < self._closed_end(grid):
+            page_end = following + self._span(grid)
+            async for ts, frame in self._closed_bars(series, grid, following, page_end):
+                yield ts, frame
+            following = page_end
         while True:
             async for ts, frame in self._closed_bars(series, grid, following):
                 yield ts, frame
@@ -160,12 +177,15 @@ class PollingFeed:
         return grid.floor(self._clock.wall_us() // US - self._config.settle_s)
 
     async def _closed_bars(
-        self, series: Series, grid: Grid, start: int
+        self, series: Series, grid: Grid, start: int, until: int | None = None
     ) -> AsyncIterator[tuple[int, pd.DataFrame]]:
-        """Yield what has closed from `start` on; asked again until there is an answer."""
+        """Yield what has closed from `start` on, before `until` if that is said.
+
+        Asked again until there is an answer.
+        """
         pauses = Backoff(1.0, max(1.0, grid.interval / 4))
         for retry, pause_s in enumerate(pauses, 1):
-            end = self._closed_end(grid)
+            end = self._closed_end(grid) if until is None else until
             if start >= end:
                 return
             window = Window(max(start, end - self._span(grid)), end)

@@ -8,12 +8,12 @@ from typing import Self, Unpack
 from bars.protocols import DataFetcher
 from bars.series import ROLL, backfill_lane
 from provider._parts import Ground, Manners, assemble, backfill_config, check_fetcher, direct_parts
-from provider._road import road_filler
+from provider._road import road_feed, road_filler
 from provider.live import PollingConfig, PollingFeed
 from provider.options import RoadOptions, StoreOptions, refuse_unknown
 from provider.seamless import SeamlessDataProvider
 from provider.storage_questdb import QuestDBStorage
-from runtime import ConfigError, Problem, Settings, StoreSettings, SystemClock
+from runtime import Settings, StoreSettings, SystemClock
 from store import Store
 
 
@@ -84,18 +84,16 @@ class EnhancedQuestDBProvider(SeamlessDataProvider):
             fetcher: Brings what is missing of the series that list its source (`source_name`, of
                 kind provider): this process is then a fetch worker for itself. None: the fetch
                 workers bring everything.
-            live_fetcher: Not to be had yet.
+            live_fetcher: Polled for bars as they close. Whatever series is streamed here is
+                published to the live topic too, by one provider at a time, under a lease.
             **options: See `RoadOptions`; they override the configuration.
 
         Raises:
             ConfigError: The configuration or an option is not what it may be.
         """
         refuse_unknown(options, RoadOptions)
-        if live_fetcher is not None:
-            allowed = "None: there is no road for live bars over Kafka yet"
-            raise ConfigError([Problem("live_fetcher", live_fetcher, allowed)])
         settings = Settings.load(Path(path), environ or {})
-        return cls.from_settings(settings, fetcher=fetcher, **options)
+        return cls.from_settings(settings, fetcher=fetcher, live_fetcher=live_fetcher, **options)
 
     @classmethod
     def from_settings(
@@ -103,6 +101,7 @@ class EnhancedQuestDBProvider(SeamlessDataProvider):
         settings: Settings,
         *,
         fetcher: DataFetcher | None = None,
+        live_fetcher: DataFetcher | None = None,
         **options: Unpack[RoadOptions],
     ) -> Self:
         """Return a provider that asks for missing bars over Kafka, from settings in hand."""
@@ -122,12 +121,17 @@ class EnhancedQuestDBProvider(SeamlessDataProvider):
             partial_ok=conformance.partial_ok,
             accept_warnings=conformance.accept_warnings,
         )
+        feeds = []
+        if live_fetcher is not None:
+            feeds = [road_feed(settings, manners, live_fetcher, options)]
+            options["live_feed"] = feeds[0]
         ground = Ground(
             storage=QuestDBStorage(Store(settings.store), settings.ranks, manners.clock),
             filler=road_filler(settings, manners, fetcher, options.get("source_name")),
             nodes=settings.node,
             calendars=settings.calendar,
             series=settings.nodes,
+            closing=feeds,
         )
         provider = cls.__new__(cls)
         parts = assemble(

@@ -86,6 +86,15 @@ class Upstream:
         )
 
 
+class Market:
+    """A source that has a bar in every slot, whoever asks."""
+
+    async def fetch(self, start: int, end: int, *, node_id: str, interval: int) -> pd.DataFrame:
+        """Return the bars of `[start, end)`."""
+        assert node_id
+        return bars_at(np.arange(start, end, interval, dtype=np.int64)).to_pandas()
+
+
 def same(frame: pd.DataFrame, bars: BarFrame) -> bool:
     """Return whether a frame holds exactly these bars, bit for bit, in the promised shape."""
     found = BarFrame(*(frame[name].to_numpy().copy() for name in frame.columns))

@@ -1,5 +1,6 @@
 """A lease service in this process, on real sockets: nodes in memory, their APIs, clients."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from coordinator._service.api.api import Api, ApiOptions, serve_api
 from coordinator._service.api.metrics import ServiceMetrics
 from coordinator.machine import MachineConfig
 from coordinator.testing import MemoryCluster, MemoryLog
+from runtime.clock import SystemClock
 from runtime.testing import ManualClock
 
 
@@ -43,6 +45,24 @@ class Service:
         self.clock.advance(seconds)
         self.cluster.tick()
         await self.clock.run(0)
+
+    @asynccontextmanager
+    async def on_real_time(self) -> AsyncGenerator[None]:
+        """Let time pass for all as it does outside, for clients that go by another clock."""
+
+        async def flow() -> None:
+            outside = SystemClock()
+            while True:
+                began_s = outside.monotonic()
+                await outside.sleep(0.01)
+                await self.pass_s(outside.monotonic() - began_s)
+
+        flowing = asyncio.create_task(flow())
+        try:
+            yield
+        finally:
+            flowing.cancel()
+            await asyncio.wait((flowing,))
 
 
 @asynccontextmanager

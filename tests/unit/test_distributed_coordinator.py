@@ -219,6 +219,23 @@ async def test_a_claim_that_expired_is_lost() -> None:
             await client.fail(claim, "too late")
 
 
+async def test_a_claim_lives_on_while_it_is_kept() -> None:
+    async with (
+        serving() as service,
+        client_of(service) as client,
+        client_of(service, seed=3) as other,
+    ):
+        claim = await client.claim(KEY, 60_000)
+        assert claim is not None
+        for _ in range(3):
+            await service.pass_s(40)
+            await client.keep(claim)
+        assert await other.claim(KEY, 60_000) is None
+        await service.pass_s(61)
+        with pytest.raises(LeaseLostError):
+            await client.keep(claim)
+
+
 async def test_a_claim_that_failed_may_be_had_at_once() -> None:
     async with serving() as service, client_of(service) as client:
         claim = await client.claim(KEY, 60_000)

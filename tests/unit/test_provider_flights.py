@@ -10,7 +10,7 @@ import pytest
 
 from bars.series import Series
 from bars.window import Window
-from coordinator.client import LocalCoordinator, MachineConfig
+from coordinator.client import Budget, LeaseClient, LocalCoordinator, MachineConfig
 from provider import ConfigError, MemoryStorage, SQLiteStorage
 from provider._filled import Filled, Progress
 from provider._flight import Boarding, Flights
@@ -20,6 +20,8 @@ from sources import SourceError
 from tests.provider_behaviour import boarded
 from tests.provider_help import DAY, END, NODE, START, Upstream, clock_at, same
 from tests.provider_suite import LANE, Made, sessions
+from tests.unit.api_help import serving
+from tests.unit.test_distributed_coordinator import client_of
 from tests.unit.test_provider_sources import Plain
 
 ASK: dict[str, Any] = {"node_id": NODE, "interval": DAY}
@@ -153,7 +155,7 @@ async def test_a_flight_that_ends_with_its_loop_is_begun_anew_by_who_waits() -> 
     boarding.leave()
 
 
-def leased(path: Path, upstream: Upstream, leases: LocalCoordinator, **options: Any) -> Made:
+def leased(path: Path, upstream: Upstream, leases: LeaseClient, **options: Any) -> Made:
     clock = SystemClock()
     storage = SQLiteStorage(path, {LANE: 1, "roll": 0}, clock)
     config = BackfillConfig(window_bars=7, max_attempts=1, retry_backoff_ms=0)
@@ -182,6 +184,43 @@ async def test_processes_that_share_a_coordinator_fetch_each_bar_once(
     for provider in providers:
         await provider.close()
     assert not leases.state.jobs, "who submits a job takes it back"
+
+
+class Slow(Upstream):
+    """Takes its time, so that whoever may ask for the same bars meanwhile does."""
+
+    async def fetch(self, start: int, end: int, **about: Any) -> Any:
+        await SystemClock().sleep(0.3)
+        return await super().fetch(start, end, **about)
+
+
+async def test_fifty_fetches_in_two_processes_ask_for_each_bar_once_over_http(
+    tmp_path: Path,
+) -> None:
+    """Two providers with clients of their own, one service, windows that overlap by chance."""
+    seed = Random().getrandbits(32)
+    print(f"seed {seed}")
+    rng, upstream = Random(seed), Slow(sessions())
+    spans = [sorted(rng.sample(range(61), 2)) for _ in range(48)]
+    wanted = [Window(START, END)] * 2 + [Window(START + a * DAY, START + b * DAY) for a, b in spans]
+    async with (
+        serving() as service,
+        service.on_real_time(),
+        client_of(service, patience=Budget()) as mine,
+        client_of(service, patience=Budget(), seed=3) as yours,
+    ):
+        path = tmp_path / "bars.db"
+        providers = [leased(path, upstream, mine), leased(path, upstream, yours)]
+        frames = await asyncio.gather(
+            *(providers[i % 2].fetch(w.start, w.end, **ASK) for i, w in enumerate(wanted))
+        )
+        for provider in providers:
+            await provider.close()
+        state = service.cluster.first.state()
+    for frame, window in zip(frames, wanted, strict=True):
+        assert same(frame, sessions().inside(window))
+    assert upstream.asked.tolist() == sessions().ts.tolist()
+    assert not state.jobs, "who submits a job takes it back"
 
 
 async def test_what_failed_under_a_lease_is_told_to_all_who_wait(

@@ -72,6 +72,20 @@ async def test_a_bar_is_yielded_at_the_moment_it_has_closed_and_not_before() -> 
     ]
 
 
+async def test_what_has_closed_meanwhile_is_asked_for_in_pages_the_oldest_first() -> None:
+    """Whoever goes on after somebody else leaves nothing out, however long that took."""
+    clock = clock_at(T0 + 50 * MINUTE)
+    upstream = minutes(100)
+    upstream.truth = upstream.truth.take([*range(10), *range(30, 100)])
+    feed = PollingFeed(upstream, PollingConfig(catch_up_bars=10), clock=clock)
+    read = Collected(feed.follow(T0 + 5 * MINUTE, **ASK), clock)
+    await clock.run(60)
+    told = [(ts - T0) // MINUTE for ts, _, _ in await read.end()]
+    assert told == [*range(5, 10), *range(30, 51)]
+    asked = [((start - T0) // MINUTE, (end - T0) // MINUTE) for start, end in upstream.calls]
+    assert asked == [(5, 15), (15, 25), (25, 35), (35, 45), (45, 50), (50, 51)]
+
+
 async def test_a_feed_that_settles_asks_that_much_later() -> None:
     clock = clock_at(T0 + 5 * MINUTE)
     upstream = minutes(100)

@@ -20,6 +20,7 @@ from provider import (
     DataUnavailableError,
     EnhancedQuestDBProvider,
     NodeSettings,
+    PollingFeed,
     SeamlessDataProvider,
 )
 from provider.testing import MemoryStorage
@@ -93,6 +94,16 @@ def test_a_fetcher_over_kafka_is_a_source_of_the_configuration(
 def test_a_name_without_a_fetcher_is_refused() -> None:
     with pytest.raises(ConfigError, match="left out without a fetcher"):
         EnhancedQuestDBProvider.from_settings(kafka_settings("a"), source_name="a")
+
+
+def test_live_bars_are_published_under_leases_or_not_at_all() -> None:
+    """Without a lease service two providers would publish one series, each its own bars."""
+    feed: Any = PollingFeed(Upstream(sessions()))
+    with pytest.raises(ConfigError) as refused:
+        EnhancedQuestDBProvider.from_settings(
+            kafka_settings(), live_fetcher=Upstream(sessions()), live_feed=feed
+        )
+    assert [p.key for p in refused.value.problems] == ["live_fetcher", "coordinator"]
 
 
 def test_what_is_no_fetcher_is_refused() -> None:

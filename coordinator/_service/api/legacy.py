@@ -29,7 +29,7 @@ from coordinator._service.api.forward import Forward
 from coordinator._service.api.keys import LeaseKey, parse_key
 from coordinator._service.api.service import Service
 from coordinator._service.log import NotLeaderError
-from coordinator.machine import ClaimWindow, Code, EndClaim, State
+from coordinator.machine import ClaimWindow, Code, EndClaim, KeepSession, State
 from runtime.log import logger
 
 LEASE_MS = (1_000, 3_600_000)
@@ -57,9 +57,14 @@ class _Claimed:
 
 
 def routes(service: Service, forward: Forward) -> Iterator[Route]:
-    """Yield the three routes; a node that does not lead hands them on to the one that does."""
+    """Yield the routes; a node that does not lead hands them on to the one that does."""
     legacy = _Legacy(service)
-    handlers = {"claim": legacy.claim, "complete": legacy.complete, "fail": legacy.fail}
+    handlers = {
+        "claim": legacy.claim,
+        "keep": legacy.keep,
+        "complete": legacy.complete,
+        "fail": legacy.fail,
+    }
     for name, handler in handlers.items():
         path = f"/v1/leases/{name}"
         yield Route(
@@ -114,6 +119,17 @@ class _Legacy:
     def _mark(self) -> bytes:
         return self._service.rng.randbytes(MARK_BYTES)
 
+    async def keep(self, asked: Asked) -> Answered:
+        """Let a claim live on, as long again; not of that protocol: QMTL's client never asks."""
+        claimed = _claimed(asked, "key", "token")
+        command = KeepSession(session_id=claimed.session_id)
+        answer = await self._service.propose(command, "")
+        session = self._service.log.state().sessions.get(claimed.session_id)
+        claim = None if session is None else session.claim
+        if answer.reply.code is not Code.OK or claim is None or claim.token != claimed.token:
+            raise _ended(claimed.key)
+        return Answered(document={"kept": True})
+
     async def complete(self, asked: Asked) -> Answered:
         """Take note that the key's range is there; whoever asks may have the key again."""
         claimed = _claimed(asked, "key", "token")
@@ -136,7 +152,7 @@ class _Legacy:
         named = f"{claimed.session_id}:{claimed.token}:end"
         answer = await self._service.propose(command, named)
         if answer.reply.code is not Code.OK:
-            raise RequestRefusedError(409, "expired", f"nobody holds {claimed.key.text} any more")
+            raise _ended(claimed.key)
 
 
 def done_ratio(state: State, key: LeaseKey) -> float:
@@ -178,6 +194,10 @@ def _window_of(key: LeaseKey) -> Window:
 def _sessions_of(key: LeaseKey) -> str:
     """Return what the ids of all sessions that hold a key begin with."""
     return f"{_PREFIX}:{sha256(key.text.encode()).hexdigest()[:32]}:"
+
+
+def _ended(key: LeaseKey) -> RequestRefusedError:
+    return RequestRefusedError(409, "expired", f"nobody holds {key.text} any more")
 
 
 def _held(key: LeaseKey) -> RequestRefusedError:
