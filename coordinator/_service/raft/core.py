@@ -12,7 +12,8 @@ from it where a committed command can be lost. Set right here, each with a test 
 * a follower that contradicts names the first entry of the contradicting term (section 5.3), so a
   leader is back in step after a few messages, not after one for each entry; and what is refused
   only because it came behind a refused message does not undo that;
-* a node that has slept listens before it wants to lead.
+* a node that has slept listens before it wants to lead;
+* a node with much to apply, as after a restart, does so in parts and listens in between.
 
 The names that begin with `_SyncObj__` are PySyncObj's private ones; `compat` has the list.
 """
@@ -31,6 +32,10 @@ from coordinator._service.raft.snapshot import Snapshot, encode
 from coordinator._service.raft.store import SnapshotStore
 from coordinator._service.raft.unpickler import Refusals
 from coordinator._service.raft.vetting import Message, fault_of
+
+APPLY_MAX: Final = 128
+"""Entries applied in one turn, some tens of milliseconds: a node that is silent for longer than an
+election takes is taken for dead, and would take its leader for dead."""
 
 COMMAND: Final = b"\x00"
 """What an entry with a command begins with; others are PySyncObj's own."""
@@ -104,6 +109,12 @@ class Core(SyncObj):  # type: ignore[misc]  # the library has no types
         """Send what was appended; the journal is waited for once."""
         self._SyncObj__sendAppendEntries()
 
+    @property
+    def behind(self) -> bool:
+        """Whether more is committed than one turn applies."""
+        committed: int = self.raftCommitIndex
+        return committed - int(self.raftLastApplied) > APPLY_MAX
+
     def compact(self) -> None:
         """Have the log give way to a snapshot, unless one is being made already."""
         if not self._store.making:
@@ -122,6 +133,15 @@ class Core(SyncObj):  # type: ignore[misc]  # the library has no types
 
     def _checkCommandsToApply(self) -> None:  # noqa: N802 - called by the library
         self._host.propose()
+
+    def _SyncObj__applyLogEntries(self) -> bool:  # noqa: N802
+        committed = self.raftCommitIndex
+        self._SyncObj__raftCommitIndex = min(committed, self.raftLastApplied + APPLY_MAX)
+        try:
+            needs_sending: bool = super()._SyncObj__applyLogEntries()
+        finally:
+            self._SyncObj__raftCommitIndex = committed
+        return needs_sending
 
     def _SyncObj__doApplyCommand(self, command: bytes) -> object:  # noqa: N802
         if command[:1] != COMMAND:
