@@ -104,6 +104,21 @@ def test_commands_that_come_together_wait_for_the_disk_once(leader: Bench) -> No
     assert leader.engine.journal.syncs == syncs + 1
 
 
+def test_what_is_committed_is_told_with_the_next_entries_or_at_once(leader: Bench) -> None:
+    """Under load a message of its own for it would be every second one."""
+    leader.propose("a")
+    leader.turn()
+    leader.said("")
+    last = leader.engine.journal.last_index
+    leader.propose("b")
+    leader.acknowledge(last)
+    told = leader.said("append_entries")
+    assert [(m["commit_index"], len(m["entries"])) for m in told] == [(last, 1)] * 2
+    leader.acknowledge(last + 1)
+    told = leader.said("append_entries")
+    assert [(m["commit_index"], len(m["entries"])) for m in told] == [(last + 1, 0)] * 2
+
+
 def test_nothing_is_sent_before_the_journal_is_safe(leader: Bench) -> None:
     """What a peer is told must still be true after a power cut."""
     leader.transport.sent.clear()
