@@ -11,7 +11,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import httpx
 import pytest
 import typer.main
 import yaml
@@ -21,6 +20,7 @@ from bars.conformance import ConformancePipeline, Context
 from bars.frame import BarFrame
 from bars.series import Series
 from bars.window import Grid, Window
+from coordinator._aio import AioHttp
 from coordinator._service.api.api import routes_of
 from coordinator._service.api.forward import forwarder
 from coordinator._service.api.limits import Limits
@@ -148,13 +148,12 @@ def test_every_alarming_event_of_the_lease_service_is_explained() -> None:
     assert {event for event in events if f"`{event}`" not in page} == set()
 
 
-async def test_every_route_of_the_lease_service_is_on_its_page() -> None:
+def test_every_route_of_the_lease_service_is_on_its_page() -> None:
     page = (ROOT / "docs" / "coordinator.md").read_text("utf-8")
     log = MemoryCluster(ManualClock()).first
     service = Service(log, ManualClock(), Random(1), Limits())
-    http = httpx.AsyncClient()
+    http = AioHttp(trust=True, headers={})
     routes = routes_of(service, ServiceMetrics(), forwarder(http, tuple))
-    await http.aclose()
     rows = [
         line for line in page.splitlines() if line.startswith(("|", "The lease protocol", "`{"))
     ]
