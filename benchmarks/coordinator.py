@@ -4,7 +4,8 @@ Beside it PySyncObj itself with a counter: two increments for each pair of comma
 threads of the process that leads, with nothing between them and the log. Ours come over HTTP from
 another process, with sessions, leases, events and encryption between the nodes: once from sockets
 that know the two requests by heart, which is what the service costs, once from its client, which
-costs as much again on the same machine.
+takes its share of the same machine. What other work a machine has hits the one harder that needs
+more of it: where it is busy, look at the CPU for a pair, and at entries for a wait for the disk.
 """
 
 import asyncio

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 from collections.abc import Mapping
@@ -27,6 +28,10 @@ from runtime.log import logger
 from runtime.settings import Settings
 
 LOOK_S = 0.05
+
+GC_THRESHOLDS = (20_000, 20, 100)
+"""How seldom Python looks for cycles. The state has hundreds of thousands of objects and none, and
+to look through them all holds up every command that is under way."""
 
 _log = logger(__name__)
 
@@ -70,6 +75,7 @@ def run_node(settings: Settings, options: NodeOptions) -> None:
     if not __debug__:
         # PySyncObj refuses replayed messages by an assertion.
         raise InvalidValueError("python -O", "set", "left out: checks would be left out with it")
+    gc.set_threshold(*GC_THRESHOLDS)
     plan = plan_node(settings, options.number, options.clock)
     with FileLock(plan.raft.folder / "lock"):
         if plan.makes_secret:

@@ -140,10 +140,12 @@ def _window(document: Document, path: str) -> Window:
     return Window(start, end)
 
 
+_TEXT = Codec(_same, _str)
+
 _PLAIN: Mapping[Any, Codec] = {
     int: Codec(_same, _int),
     bool: Codec(_same, _bool),
-    str: Codec(_same, _str),
+    str: _TEXT,
     Window: Codec(lambda window: [window.start, window.end], _window),
 }
 
@@ -208,7 +210,11 @@ class _Record:
         values = {}
         for name, (codec, default) in self._fields.items():
             if name in table:
-                values[name] = codec.decode(table[name], _at(path, name))
+                found = table[name]
+                if codec is _TEXT and type(found) is str and found.isascii():
+                    values[name] = found  # as most are: no path to be told is put together
+                else:
+                    values[name] = codec.decode(found, _at(path, name))
             elif default is dataclasses.MISSING:
                 raise refused(_at(path, name), None, "given")
         try:

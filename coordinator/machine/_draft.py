@@ -274,11 +274,11 @@ class Draft:
 
     def _forget_oldest(self) -> None:
         while len(self.ended) > self.config.ended_max:
-            index, token = next(self.ended_order.now.between())
+            index, token = _first_of(self.ended_order)
             self.ended.drop(token)
             self.ended_order.drop(index)
         while len(self.poisoned) > self.config.poisoned_max:
-            (_, lane_key, start), _ = next(self.poisoned_order.now.between())
+            (_, lane_key, start), _ = _first_of(self.poisoned_order)
             self.drop_poisoned(self.poisoned[lane_key, start])
 
     def commit(self) -> State:
@@ -315,6 +315,12 @@ class Draft:
             ended=self.ended_order.now,
             poisoned=self.poisoned_order.now,
         )
+
+
+def _first_of(table: Table[K, V]) -> tuple[K, V]:
+    first = table.now.first()
+    assert first is not None  # noqa: S101 - asked of tables that hold too many
+    return first
 
 
 def _place_of(claim: Claim) -> tuple[str, int]:

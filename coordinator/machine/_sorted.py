@@ -107,7 +107,7 @@ class SortedMap(Mapping[K, V], Generic[K, V]):
         """Return a copy in which a key has a value."""
         if not self._len:
             return self._of(((key,),), ((value,),), 1)
-        run = max(bisect_right(self._firsts, key) - 1, 0)
+        run = max(bisect_right(self._firsts, key) - 1, 0) if len(self._firsts) > 1 else 0
         keys, values = self._keys[run], self._values[run]
         i = bisect_left(keys, key)
         if i < len(keys) and keys[i] == key:
@@ -133,14 +133,16 @@ class SortedMap(Mapping[K, V], Generic[K, V]):
         return self._spliced(run, end, keys, values, self._len - 1)
 
     def _replaced(self, run: int, values: tuple[V, ...]) -> "SortedMap[K, V]":
-        told = (*self._values[:run], values, *self._values[run + 1 :])
+        told: tuple[tuple[V, ...], ...] = (values,)
+        if len(self._values) > 1:
+            told = (*self._values[:run], values, *self._values[run + 1 :])
         return self._of(self._keys, told, self._len, self._firsts)
 
     def _spliced(
         self, start: int, end: int, keys: tuple[Any, ...], values: tuple[V, ...], size: int
     ) -> "SortedMap[K, V]":
         """Return a copy in which one run, cut if it is too long, is in the place of some."""
-        if keys and end - start == len(self._keys) and len(keys) <= RUN_MAX:
+        if end - start == len(self._keys) and 0 < len(keys) <= RUN_MAX:
             return self._of((keys,), (values,), size, keys[:1])  # the only run, as most are
         cut = len(keys) if len(keys) <= RUN_MAX else len(keys) // 2
         parts = [part for part in (keys[:cut], keys[cut:]) if part]
@@ -163,5 +165,5 @@ class SortedMap(Mapping[K, V], Generic[K, V]):
     ) -> "SortedMap[K, V]":
         made: SortedMap[K, V] = cls.__new__(cls)
         made._keys, made._values, made._len = keys, values, size
-        made._firsts = tuple(run[0] for run in keys) if firsts is None else firsts
+        made._firsts = tuple([run[0] for run in keys]) if firsts is None else firsts
         return made

@@ -97,8 +97,15 @@ def finish(draft: Draft, target: SeriesLane, parts: tuple[Window, ...], told: To
         cut_poisoned(draft, target, part)
     old, fresh = fresh[:-FRESH_MAX], fresh[-FRESH_MAX:]
     offset = max([lane.settled_offset, *(each.chunk_offset for each in old)])
-    draft.put_lane(replace(lane, done=done, fresh=tuple(fresh), settled_offset=offset))
-    advance(draft, target)
+    draft.put_lane(
+        replace(
+            lane,
+            done=done,
+            fresh=tuple(fresh),
+            settled_offset=offset,
+            watermark=_watermark(draft, lane, done),
+        )
+    )
 
 
 def put_back(draft: Draft, lease: Lease) -> None:
@@ -244,16 +251,22 @@ def drop_unwanted(draft: Draft, target: SeriesLane) -> None:
 def advance(draft: Draft, target: SeriesLane) -> None:
     """Move the watermark of a lane to where the first thing begins that a job lacks."""
     lane = draft.lanes[target.key]
+    watermark = _watermark(draft, lane, lane.done)
+    if watermark != lane.watermark:
+        draft.put_lane(replace(lane, watermark=watermark))
+
+
+def _watermark(draft: Draft, lane: Lane, done: tuple[Window, ...]) -> int | None:
+    """Return the watermark of a lane of which so much is done."""
     jobs = draft.jobs_of(lane)
     lacks = [job.todo[0].start for job in jobs if job.todo]
-    lacks += [
-        lost[0].start for job in jobs if job.failed and (lost := subtract(job.failed, lane.done))
-    ]
+    lacks += [lost[0].start for job in jobs if job.failed and (lost := subtract(job.failed, done))]
     # A job that was submitted for nothing says nothing of what is done.
     edges = [min(lacks)] if lacks else [job.spec.window.end for job in jobs if job.slots]
     edge = max(edges, default=None)
-    if edge is not None and (lane.watermark is None or edge > lane.watermark):
-        draft.put_lane(replace(lane, watermark=edge))
+    if edge is None or lane.watermark is None:
+        return lane.watermark if edge is None else edge
+    return max(edge, lane.watermark)
 
 
 def _left(draft: Draft, lease: Lease) -> tuple[Window, ...]:

@@ -229,3 +229,24 @@ async def test_who_hangs_up_while_waiting_leaves_nothing() -> None:
             await eventually(lambda: room.waiting == 1)
             waiter.cancel()
             await eventually(lambda: room.waiting == 0)
+
+
+async def test_a_client_that_asks_before_it_sends_its_body_is_told_to_go_on() -> None:
+    """As curl does with long bodies; one that may not ask is not told to send."""
+    async with serving() as service:
+        port = service.nodes[0].api.port
+        for host, told in (("127.0.0.1", b"100 Continue"), ("evil.example", b"403 Forbidden")):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            body = b'{"session_id": "w", "ttl_ms": 60000}'
+            head = (
+                f"POST /v1/sessions HTTP/1.1\r\nHost: {host}\r\nExpect: 100-continue\r\n"
+                "Content-Type: application/json\r\nIdempotency-Key: k\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n"
+            )
+            writer.write(head.encode())
+            assert told in await reader.readuntil(b"\r\n\r\n")
+            if told.startswith(b"100"):
+                writer.write(body)
+                assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+            writer.close()
+            await writer.wait_closed()

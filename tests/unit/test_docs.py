@@ -148,11 +148,12 @@ def test_every_alarming_event_of_the_lease_service_is_explained() -> None:
     assert {event for event in events if f"`{event}`" not in page} == set()
 
 
-async def test_every_route_of_the_lease_service_is_on_its_page() -> None:
+def test_every_route_of_the_lease_service_is_on_its_page() -> None:
     page = (ROOT / "docs" / "coordinator.md").read_text("utf-8")
     log = MemoryCluster(ManualClock()).first
     service = Service(log, ManualClock(), Random(1), Limits())
-    routes = routes_of(service, ServiceMetrics(), forwarder(AioHttp(True, {}), tuple))
+    http = AioHttp(trust=True, headers={})
+    routes = routes_of(service, ServiceMetrics(), forwarder(http, tuple))
     rows = [
         line for line in page.splitlines() if line.startswith(("|", "The lease protocol", "`{"))
     ]

@@ -7,7 +7,7 @@ import pytest
 
 from bars.errors import InvalidValueError
 from bars.window import Window
-from coordinator.machine import Complete, Fail, ForceComplete, SubmitJob, wire
+from coordinator.machine import Code, Complete, Fail, ForceComplete, Reply, SubmitJob, wire
 from tests.unit.machine_help import spec, target
 
 LANE = {"series": {"node": "n", "interval": 1}, "lane": "bf:s"}
@@ -129,3 +129,21 @@ def test_every_command_and_event_has_a_name_and_is_told_apart() -> None:
     for kinds in (wire.OPS, wire.EVENTS):
         assert len(set(kinds.values())) == len(kinds)
     assert json.dumps(wire.command_document(SubmitJob(spec=spec("job", 0, 20))))
+
+
+def test_what_is_written_in_parts_is_what_would_be_written_whole() -> None:
+    """The leader puts a written command into its entry: logs and digests must not show that."""
+    command = Complete(session_id='w "ü"\n', token=7)
+    entry = wire.Entry(term=3, elapsed_ms=4, request_id='id "ü"\n', command=command)
+    whole = {
+        "term": 3,
+        "elapsed_ms": 4,
+        "request_id": entry.request_id,
+        "command": wire.command_document(command),
+    }
+    assert wire.encode_entry(entry) == wire.pack(whole)
+    assert wire.decode_entry(wire.encode_entry(entry)) == entry
+    reply = Reply(code=Code.INVALID, message='no "ü"')
+    text = wire.encode_reply(reply)
+    assert text == wire.pack({"reply": wire.reply_document(reply)})
+    assert json.loads(wire.reply_text(text)) == wire.reply_document(reply)

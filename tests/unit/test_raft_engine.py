@@ -3,6 +3,8 @@
 import errno
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -12,6 +14,7 @@ from coordinator._service.log import (
     UnknownOutcomeError,
 )
 from coordinator._service.raft import folder, snapshot
+from coordinator._service.raft.core import APPLY_MAX
 from coordinator._service.raft.engine import BATCH_MAX
 from coordinator._service.raft.pace import SLOW_PAUSE_S, SLOW_SYNCS, Elapsed, SlowDisk
 from coordinator._service.raft.proposal import Applied
@@ -99,6 +102,21 @@ def test_commands_that_come_together_wait_for_the_disk_once(leader: Bench) -> No
     leader.acknowledge()
     assert len(leader.outcomes) == 50
     assert leader.engine.journal.syncs == syncs + 1
+
+
+def test_what_is_committed_is_told_with_the_next_entries_or_at_once(leader: Bench) -> None:
+    """Under load a message of its own for it would be every second one."""
+    leader.propose("a")
+    leader.turn()
+    leader.said("")
+    last = leader.engine.journal.last_index
+    leader.propose("b")
+    leader.acknowledge(last)
+    told = leader.said("append_entries")
+    assert [(m["commit_index"], len(m["entries"])) for m in told] == [(last, 1)] * 2
+    leader.acknowledge(last + 1)
+    told = leader.said("append_entries")
+    assert [(m["commit_index"], len(m["entries"])) for m in told] == [(last + 1, 0)] * 2
 
 
 def test_nothing_is_sent_before_the_journal_is_safe(leader: Bench) -> None:
@@ -248,6 +266,69 @@ def test_a_log_gives_way_to_one_snapshot_at_a_time(world: World) -> None:
     bench.grow(5)
     assert len(tasks) == 2
     assert bench.engine.journal.last_index - bench.engine.journal.first_index < 20
+
+
+def test_a_log_as_configured_by_itself_never_holds_much_more_than_five_thousand(
+    world: World,
+) -> None:
+    """What is in it is read and applied again at every start, before the node is of use."""
+    bench = Bench(world, nodes=1)
+    bench.lead()
+    bench.grow(5_050)
+    assert bench.disk.read(folder.SNAPSHOT) is not None
+    assert bench.engine.journal.last_index - bench.engine.journal.first_index < 100
+
+
+def test_the_nodes_of_a_cluster_give_their_logs_way_one_after_the_other(world: World) -> None:
+    """Each is slow while it does; and none keeps much longer a log than the others."""
+    settings = Bench(world).settings
+    found = [replace(settings, node_id=m.node_id).compact_at for m in settings.members]
+    assert found == sorted(set(found))
+    assert found[0] == 5_000
+    assert found[-1] < 7_500
+
+
+def test_a_follower_with_much_to_apply_answers_its_leader_in_between(world: World) -> None:
+    """Applied in one turn, a log of some seconds would make the node silent for as long."""
+    bench = Bench(world)
+    bench.connect()
+    last = 1 + 2 * APPLY_MAX + 10
+    much = entries(2, last - 1, 1)
+    bench.hear_append(FIRST, much, term=1, commit=last)
+    applied = []
+    while bench.core.raftLastApplied < last:
+        bench.turn(0.01)
+        applied.append(bench.core.raftLastApplied)
+        bench.said("")
+        bench.hear_append(much[-1], [], term=1, commit=last)
+        assert len(bench.said("next_node_idx")) == 1
+        assert bench.engine.status.commit_index == last, "what is committed stays so"
+    assert applied == [1 + APPLY_MAX, 1 + 2 * APPLY_MAX, last]
+
+
+def test_a_node_that_starts_applies_its_log_in_parts_and_makes_one_snapshot_of_it(
+    world: World,
+) -> None:
+    """A snapshot of each part would be as many rewritten journals, before it is of use."""
+    bench = Bench(world, nodes=1)
+    bench.lead()
+    bench.grow(4 * APPLY_MAX)
+    before = bench.core.raftLastApplied
+    bench.settings = replace(bench.settings, compact_entries=20)
+    bench.start()
+    tasks: list[Callable[[], None]] = []
+    bench.core._store.spawn = tasks.append
+    parts = [bench.core.raftLastApplied]
+    while bench.core.behind:
+        bench.turn(0.001)
+        parts.append(bench.core.raftLastApplied)
+        assert not (tasks and bench.core.behind)
+    assert len(parts) >= 4
+    assert max(b - a for a, b in pairwise(parts)) <= APPLY_MAX
+    bench.lead()
+    bench.turn()
+    assert len(tasks) == 1
+    assert bench.core.raftLastApplied == bench.core.raftCommitIndex >= before
 
 
 def test_the_document_of_a_node_is_a_snapshot_that_another_can_start_from(leader: Bench) -> None:

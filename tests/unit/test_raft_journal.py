@@ -59,6 +59,8 @@ def test_what_a_killed_process_wrote_is_made_safe_before_it_is_answered_for() ->
     disk = _disk(1)
     journal = _open(disk)
     journal.add(b"\x00x", 2, 1)
+    journal.setRaftCommitIndex(2)
+    journal.onOneSecondTimer()  # writes, and waits for nothing
     disk.process_killed()
     assert _open(disk).last_index == 2
     for _ in range(20):

@@ -56,6 +56,19 @@ async def test_three_nodes_answer_with_one_voice(tmp_path: Path) -> None:
         assert leader.digest()[0] == 20
 
 
+async def test_commands_that_are_asked_for_together_wait_for_the_disk_together(
+    tmp_path: Path,
+) -> None:
+    """The loop hands over what has come in one turn of it, not command by command."""
+    async with running(*cluster_settings(tmp_path, 1)) as (log,):
+        await leader_of([log])
+        await log.propose(Barrier(), "a", 5)
+        before = log.numbers().syncs
+        answers = await asyncio.gather(*(log.propose(Barrier(), f"b{n}", 5) for n in range(64)))
+        assert len({answer.index for answer in answers}) == 64
+        assert log.numbers().syncs - before <= 4, "ticks aside, one"
+
+
 async def test_the_lead_goes_to_another_node_when_it_is_told_to(tmp_path: Path) -> None:
     """For a node that is to be taken down: nobody waits for an election."""
     async with running(*cluster_settings(tmp_path, 3)) as logs:

@@ -20,6 +20,7 @@ KEY_CHARS_MAX = 120
 TEXT_CHARS_MAX = 10_000
 """Of any text in a body: no name, message or reason needs as much."""
 
+_KEY = re.compile(rf"[!-~]{{1,{KEY_CHARS_MAX}}}")
 _FIELD = "body"
 _OBJECT = "one JSON object"
 _STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
@@ -139,6 +140,6 @@ def check_key(key: str | None) -> str:
         InvalidValueError: It is missing, too long, or has characters that nobody can see.
     """
     allowed = f"1 to {KEY_CHARS_MAX} visible ASCII characters"
-    if not key or len(key) > KEY_CHARS_MAX or not all("!" <= c <= "~" for c in key):
+    if not key or not _KEY.fullmatch(key):
         raise InvalidValueError("Idempotency-Key", key, allowed)
     return key

@@ -48,7 +48,7 @@ class Watch:
         self._events_max = events_max
         self._applied = log.status().applied_index
         self._whole_from = self._applied + 1
-        self._news = asyncio.Event()
+        self._news: asyncio.Event | None = None
         self._closed = False
         self._unsubscribe = log.subscribe(self._on_entry)
 
@@ -56,7 +56,7 @@ class Watch:
         """Listen no longer, and let nobody wait any more."""
         self._closed = True
         self._unsubscribe()
-        self._news.set()
+        self._tell()
 
     async def page(self, from_index: int, limit: int, wait_s: float) -> Page:
         """Return events from an index on, waiting up to `wait_s` for the first.
@@ -71,6 +71,7 @@ class Watch:
             left_s = until_s - self._clock.monotonic()
             if left_s <= 0 or self._closed:
                 break
+            self._news = self._news or asyncio.Event()
             await until(self._news, self._clock, left_s)
         return page
 
@@ -98,5 +99,9 @@ class Watch:
             while len(self._ring) > self._events_max:
                 self._whole_from = self._ring.popleft().index + 1
         if events is None or events:
-            self._news.set()
-            self._news = asyncio.Event()
+            self._tell()
+
+    def _tell(self) -> None:
+        news, self._news = self._news, None
+        if news is not None:
+            news.set()

@@ -136,7 +136,7 @@ class Engine:
         try:
             # A leader counts itself among those who hold an entry: now it does.
             self.journal.sync()
-            self.core.doTick(wait_s)
+            self.core.doTick(0.0 if self.core.behind else wait_s)
         except StoppedLogError as error:
             self.stop(error.reason)
             raise
@@ -279,7 +279,8 @@ class Engine:
         """Do what keeps the node fit: compact its log, leave the lead to a faster disk."""
         now = self._outside.monotonic()
         entries = self.journal.last_index - self.journal.first_index
-        if entries >= self.settings.compact_at or self.journal.size_bytes >= JOURNAL_BYTES_MAX:
+        long = entries >= self.settings.compact_at or self.journal.size_bytes >= JOURNAL_BYTES_MAX
+        if long and not self.core.behind:  # else a snapshot would take in a part, and then the next
             self.core.compact()
         slow = self._slow_disk.should_hand_over(self.journal.syncs, self.journal.sync_s, now)
         if not self.status.is_leader:

@@ -50,6 +50,7 @@ class Journal(LibraryJournal):  # type: ignore[misc]  # the library has no types
         self.snapshot = None if view is None else view.snapshot
         """What the log goes on from."""
 
+        self._unwritten: list[bytes] = []
         self._contents = Contents(node_id=node_id) if view is None else view.contents
         if self._contents.node_id != node_id:
             reason = f"it belongs to node {self._contents.node_id!r}, not to {node_id!r}"
@@ -123,6 +124,7 @@ class Journal(LibraryJournal):  # type: ignore[misc]  # the library has no types
         if not self._dirty:
             return
         began = self._monotonic()
+        self._flush()
         try:
             self._file.sync()
         except OSError as error:
@@ -199,6 +201,7 @@ class Journal(LibraryJournal):  # type: ignore[misc]  # the library has no types
             dirty = self._dirty
             self._write(records.commit_record(self._contents.commit, self._synced))
             # Nobody relies on it, so nobody waits for it.
+            self._flush()
             self._dirty = dirty
             self._commit_on_disk = self._contents.commit
 
@@ -206,17 +209,25 @@ class Journal(LibraryJournal):  # type: ignore[misc]  # the library has no types
         if self.failure is not None:
             raise StoppedLogError(self.failure)
         self._dirty = True
+        self._unwritten.append(record)
+        self._size += len(record)
+
+    def _flush(self) -> None:
+        """Write what was taken in, all at once: each write would let another thread go first."""
+        records, self._unwritten = self._unwritten, []
+        if not records:
+            return
         try:
-            self._file.write(record)
+            self._file.write(b"".join(records))
         except OSError as error:
             self._fail(error)
-        self._size += len(record)
 
     def _rewrite(self) -> None:
         if self.failure is not None:
             raise StoppedLogError(self.failure)
         try:
             self._file.close()
+            self._unwritten.clear()
             replace(self._files, folder.JOURNAL, folder.compose(self._contents))
             self._file, self._size = self._open()
         except OSError as error:

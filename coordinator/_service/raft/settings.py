@@ -68,8 +68,8 @@ class RaftSettings:
     pending_max: int = 1_000
     """Commands that wait for the log; more are refused."""
 
-    compact_entries: int = 20_000
-    """Entries after which the log gives way to a snapshot: some seconds of work after a restart."""
+    compact_entries: int = 5_000
+    """Entries after which the log gives way to a snapshot: a second of work after a restart."""
 
     digest_every: int = 1_000
     """Entries between two digests of the state, the same on every node."""
