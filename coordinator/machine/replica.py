@@ -251,7 +251,7 @@ class Replica:
             state = wire.state_of(document.get("state"))
             rest: _Rest = codec_of(_Rest).decode(document.get("rest"), "rest")
         except UnknownNameError as error:
-            raise wire.UnsupportedVersionError(str(error)) from None
+            raise wire.newer(error) from None
         self.state = state
         self.term, self._chain, self._applied = rest.term, rest.chain, rest.applied
         self._said = OrderedDict((said.request_id, said) for said in rest.said)

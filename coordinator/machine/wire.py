@@ -40,6 +40,7 @@ __all__ = [
     "event_document",
     "event_of",
     "level_of",
+    "newer",
     "pack",
     "reply_document",
     "reply_of",
@@ -237,7 +238,12 @@ def decode_entry(data: bytes) -> Entry:
     try:
         return _entry_of(document)
     except UnknownNameError as error:
-        raise UnsupportedVersionError(str(error)) from None
+        raise newer(error) from None
+
+
+def newer(error: UnknownNameError) -> UnsupportedVersionError:
+    """Return what is said of a name in our own writing that this program does not have."""
+    return UnsupportedVersionError(f"{error}: a newer program has written it")
 
 
 def _entry_of(document: dict[str, Document]) -> Entry:

@@ -5,7 +5,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from bars.errors import InvalidValueError
 from bars.window import Window
+from coordinator._service.raft.core import COMMAND
+from coordinator._service.raft.folder import JOURNAL
+from coordinator._service.raft.records import commit_record, entry_record
 from coordinator.client import ClientOptions, DistributedBackfillCoordinator
 from coordinator.recovery.offline import inspect_folder
 from tests.faults.coordinator.nodes import cluster
@@ -55,3 +59,19 @@ def test_a_folder_of_version_1_is_read_without_a_node(tmp_path: Path) -> None:
         SNAPSHOT_TOKEN,
     )
     assert [row["op"] for row in found.tail[-3:]] == ["acquire", "progress", "acquire"]
+
+
+def test_a_folder_that_a_newer_program_has_written_is_not_shown_in_part(tmp_path: Path) -> None:
+    """What stood before its entries would pass for what stands now."""
+    node = tmp_path / "node-1"
+    put(node)
+    last = inspect_folder(node).tail[-1]["index"]
+    newer = b'{"command":{"op":"later"},"elapsed_ms":5,"request_id":"","term":1,"v":1}'
+    with (node / JOURNAL).open("ab") as journal:
+        journal.write(entry_record((COMMAND + newer, last + 1, 1)))
+    found = inspect_folder(node)
+    assert "a newer program has written it" in found.tail[-1]["problem"], "nobody obeys it yet"
+    with (node / JOURNAL).open("ab") as journal:
+        journal.write(commit_record(last + 1))
+    with pytest.raises(InvalidValueError, match="a newer program has written it"):
+        inspect_folder(node)
