@@ -6,7 +6,7 @@ record compares by identity where it holds arrays (`BarChunk`), by value elsewhe
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -247,6 +247,26 @@ class ConformanceReport:
     message: str = ""
     flags: tuple[Flag, ...] = ()
     revisions: tuple[Revision, ...] = ()
+
+    @classmethod
+    def on(cls, chunk: BarChunk, partition: int, offset: int, verdict: Verdict) -> Self:
+        """Return a verdict on the chunk that stands at an offset, and nothing about why."""
+        return cls(
+            verdict=verdict,
+            chunk_partition=partition,
+            chunk_offset=offset,
+            chunk_offset_end=offset + 1,
+            node_id=chunk.node_id,
+            interval=chunk.interval,
+            lane=chunk.lane,
+            start=chunk.start,
+            end=chunk.end,
+            request_id=chunk.request_id,
+            request_ids=chunk.request_ids,
+            lease_token=chunk.lease_token,
+            bars=int(chunk.ts.size),
+            content_hash=chunk.content_hash,
+        )
 
 
 Record: TypeAlias = (

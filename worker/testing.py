@@ -6,7 +6,8 @@ What a worker reads it with is in `worker.testing_ends`.
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from avro_schemas import (
     BackfillRequest,
@@ -103,27 +104,10 @@ class MemoryRoad:
         for read_again in self.on_reread:
             read_again()
 
-    def verdict(self, place: Place, chunk: BarChunk, verdict: Verdict, **told: str) -> None:
+    def verdict(self, place: Place, chunk: BarChunk, verdict: Verdict, **told: Any) -> None:
         """Tell a verdict on a chunk."""
-        self._prove(
-            ConformanceReport(
-                verdict=verdict,
-                chunk_partition=place.partition,
-                chunk_offset=place.offset,
-                chunk_offset_end=place.offset + 1,
-                node_id=chunk.node_id,
-                interval=chunk.interval,
-                lane=chunk.lane,
-                start=chunk.start,
-                end=chunk.end,
-                request_id=chunk.request_id,
-                request_ids=chunk.request_ids,
-                lease_token=chunk.lease_token,
-                bars=len(chunk.ts),
-                error_class=told.get("error_class", ""),
-                message=told.get("message", ""),
-            )
-        )
+        report = ConformanceReport.on(chunk, place.partition, place.offset, verdict)
+        self._prove(replace(report, **told))
 
     def bring_store_back(self) -> None:
         """Store everything that has passed meanwhile."""

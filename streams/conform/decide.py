@@ -220,28 +220,13 @@ def _conformed(candidate: Candidate, full: BarFrame, known: int) -> BarChunk:
     )
 
 
-def _report(chunk: BarChunk, place: Place) -> ConformanceReport:
-    return ConformanceReport(
-        verdict=Verdict.UNKNOWN,
-        chunk_partition=place.partition,
-        chunk_offset=place.offset,
-        chunk_offset_end=place.offset + 1,
-        node_id=chunk.node_id,
-        interval=chunk.interval,
-        lane=chunk.lane,
-        start=chunk.start,
-        end=chunk.end,
-        request_id=chunk.request_id,
-        request_ids=chunk.request_ids,
-        lease_token=chunk.lease_token,
-        bars=int(chunk.ts.size),
-        content_hash=chunk.content_hash,
-    )
-
-
 def _report_of(candidate: Candidate) -> ConformanceReport:
     report = _report(candidate.chunk, candidate.place)
     return replace(report, session_bars=candidate.session_bars)
+
+
+def _report(chunk: BarChunk, place: Place) -> ConformanceReport:
+    return ConformanceReport.on(chunk, place.partition, place.offset, Verdict.UNKNOWN)
 
 
 def _rejected(

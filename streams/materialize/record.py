@@ -1,6 +1,6 @@
 """From a history record to rows, ledger entries, a receipt. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -105,21 +105,5 @@ def receipt_of(bars: HistoryBars, message: RawMessage) -> Receipt:
 
 def failure_of(chunk: BarChunk, message: str) -> ConformanceReport:
     """Return the later verdict on a chunk that had passed: its window has failed after all."""
-    return ConformanceReport(
-        verdict=Verdict.BLOCKED,
-        chunk_partition=chunk.chunk_partition,
-        chunk_offset=chunk.chunk_offset,
-        chunk_offset_end=chunk.chunk_offset + 1,
-        node_id=chunk.node_id,
-        interval=chunk.interval,
-        lane=chunk.lane,
-        start=chunk.start,
-        end=chunk.end,
-        request_id=chunk.request_id,
-        request_ids=chunk.request_ids,
-        lease_token=chunk.lease_token,
-        bars=int(chunk.ts.size),
-        content_hash=chunk.content_hash,
-        error_class="unstorable",
-        message=message,
-    )
+    report = ConformanceReport.on(chunk, chunk.chunk_partition, chunk.chunk_offset, Verdict.BLOCKED)
+    return replace(report, error_class="unstorable", message=message)
