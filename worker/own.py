@@ -33,7 +33,7 @@ from worker.waiting import until_first_ends
 POLL_S = 0.5
 
 TAKEN_BACK_S = 5.0
-"""So long a worker that goes waits for what is being taken back: its session ends without it too."""
+"""A worker that goes waits no longer for what is being taken back: its session ends anyway."""
 
 _log = logger(__name__)
 
