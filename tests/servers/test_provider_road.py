@@ -62,7 +62,8 @@ class Worker:
                     request = await codec.decode(self._topics.requests, message.value)
                     assert isinstance(request, BackfillRequest)
                     if request.kind is RequestKind.CANCEL:
-                        tasks[request.request_id].cancel()
+                        if (task := tasks.get(request.request_id)) is not None:
+                            task.cancel()
                         continue
                     answer = self._answer(request, codec, producer)
                     tasks[request.request_id] = asyncio.create_task(answer)
