@@ -227,7 +227,7 @@ async def test_a_fetch_that_takes_too_long_ends_with_its_request_named() -> None
         await asyncio.sleep(0)
         assert not asked.done()
         clock.advance(0.2)
-        with pytest.raises(DataUnavailableError, match="within 2 s") as late:
+        with pytest.raises(DataUnavailableError, match="within 2 s and does not go on") as late:
             await asked
     assert late.value.request_id
     assert late.value.retriable
