@@ -47,7 +47,14 @@ from provider.history_source import HistoryProviderDataSource
 from provider.live import LiveReplay, PollingConfig, PollingFeed
 from provider.loader import QuestDBLoader
 from provider.metrics import ProviderMetrics
-from provider.options import CallOptions, DirectOptions, JudgeOptions, ProviderOptions, StoreOptions
+from provider.options import (
+    CallOptions,
+    DirectOptions,
+    JudgeOptions,
+    ProviderOptions,
+    RoadOptions,
+    StoreOptions,
+)
 from provider.questdb import EnhancedQuestDBProvider
 from provider.recorder import QuestDBRecorder
 from provider.seamless import SeamlessDataProvider
@@ -119,6 +126,7 @@ __all__ = [
     "QuestDBRecorder",
     "QuestDBStorage",
     "Reason",
+    "RoadOptions",
     "SLAPolicy",
     "SQLiteCache",
     "SQLiteStorage",

@@ -171,6 +171,8 @@ class Engine:
             if self.background and call.on_violation != "fail_fast":
                 kept = True
                 state.job = self._job(call, boarding)
+            filler = self.filler
+            state.goes_on = kept or (filler is not None and filler.goes_on(call.ask))
         except asyncio.CancelledError:
             withdrawn = True
             raise

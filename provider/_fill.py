@@ -74,6 +74,11 @@ class DirectFiller:
         self._lane = backfill_lane(config.source)
         self._known = 0
 
+    def goes_on(self, ask: Ask) -> bool:
+        """Return False: it ends with the last who waits."""
+        del ask
+        return False
+
     def pieces(self, ask: Ask, gaps: tuple[Window, ...]) -> tuple[Window, ...]:
         """Return the windows that the gaps would be fetched in."""
         return tuple(cut(ask, gaps, (), self._config.asking.config.window_bars))

@@ -85,6 +85,10 @@ class Filler(Protocol):
         """
         ...
 
+    def goes_on(self, ask: Ask) -> bool:
+        """Return whether bars that nobody waits for any longer are brought all the same."""
+        ...
+
     def pieces(self, ask: Ask, gaps: tuple[Window, ...]) -> tuple[Window, ...]:
         """Return the windows that the gaps would be fetched in."""
         ...

@@ -187,7 +187,8 @@ class Flights:
                     for own in self._by_series.values():  # nobody shall board what ends
                         with suppress(ValueError):
                             own.remove(flight)
-                    self._stopped.add(flight)
+                    if flight.reachable:
+                        self._stopped.add(flight)
                     flight.stop(withdrawn=withdrawn)
 
     def _remove(self, series: Series, flight: Flight) -> None:

@@ -79,6 +79,11 @@ class LeasedFiller:
         self._turn = Slots(1)
         self._runs: dict[str, _Run] = {}
 
+    def goes_on(self, ask: Ask) -> bool:
+        """Return False: it ends with the last who waits."""
+        del ask
+        return False
+
     def pieces(self, ask: Ask, gaps: tuple[Window, ...]) -> tuple[Window, ...]:
         """Return the windows that the gaps would be fetched in."""
         return self._inner.pieces(ask, gaps)

@@ -38,6 +38,8 @@ class OwnRequests:
     The worker runs in the loop that asks first, as the fetcher does then.
     """
 
+    go_on = False
+
     def __init__(self, settings: Settings, source: Source, clock: Clock) -> None:
         self._hire: Callable[[], OwnWorker] = lambda: OwnWorker(settings, source, clock)
         self._lock = threading.Lock()
@@ -98,6 +100,10 @@ class SplitFiller:
         self._own = own
         self._others = others
         self._is_own = is_own
+
+    def goes_on(self, ask: Ask) -> bool:
+        """Return whether what nobody waits for is brought all the same."""
+        return self._of(ask).goes_on(ask)
 
     def pieces(self, ask: Ask, gaps: tuple[Window, ...]) -> tuple[Window, ...]:
         """Return what is asked for at a time."""

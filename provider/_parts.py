@@ -282,6 +282,17 @@ def check_fetcher(bringer: object, option: str = "fetcher") -> None:
         raise ConfigError([Problem(option, bringer, allowed)])
 
 
+def check_live_fetcher(fetcher: object, options: JudgeOptions) -> None:
+    """Go on if somebody can be polled for live bars, and there is no other feed.
+
+    Raises:
+        ConfigError: It is something else, or there is one.
+    """
+    check_fetcher(fetcher, "live_fetcher")
+    if "live_feed" in options:
+        raise ConfigError([Problem("live_fetcher", fetcher, "left out beside a live_feed")])
+
+
 def asking_of(bringer: AutoBackfiller | DataFetcher, source: str) -> Fetch:
     """Return how somebody is asked for the bars of a window, once."""
     if isinstance(bringer, DataFetcherAutoBackfiller):

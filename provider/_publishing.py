@@ -83,7 +83,9 @@ class Publisher:
     """Publishes the closed bars of one series while it holds the lease."""
 
     def __init__(self, series: Series, feed: PollingFeed, press: Press) -> None:
-        self._series = series
+        self.series = series
+        """Whose bars."""
+
         self._feed = feed
         self._press = press
         self._asked_s = 0.0
@@ -92,7 +94,7 @@ class Publisher:
     @property
     def key(self) -> str:
         """What the lease service calls the right to publish the series."""
-        return f"{self._series.node}:{self._series.interval}:{LIVE_TS}:{LIVE_TS}:live:"
+        return f"{self.series.node}:{self.series.interval}:{LIVE_TS}:{LIVE_TS}:live:"
 
     async def run(self) -> None:
         """Publish whenever the lease is ours; ends when it is cancelled."""
@@ -105,10 +107,10 @@ class Publisher:
                     continue
                 await self._hold(claim)
             except LeaseLostError as error:
-                log.warning("live_lease_lost", series=self._series.key, reason=str(error))
+                log.warning("live_lease_lost", series=self.series.key, reason=str(error))
             except SeamlessError as error:
                 retry += 1
-                log.warning("live_publishing_waits", series=self._series.key, reason=str(error))
+                log.warning("live_publishing_waits", series=self.series.key, reason=str(error))
                 await self._press.clock.sleep(_RETRY.delay_s(retry))
             else:
                 retry = 0
@@ -140,7 +142,7 @@ class Publisher:
         try:
             await self._press.claims.complete(claim)
         except CoordinatorError as error:  # then it ends by itself
-            log.info("live_lease_not_given_back", series=self._series.key, reason=str(error))
+            log.info("live_lease_not_given_back", series=self.series.key, reason=str(error))
 
     async def _keep(self, claim: Claim) -> None:
         """Renew the lease until that fails for good, or its time is up."""
@@ -153,7 +155,7 @@ class Publisher:
             except LeaseLostError:
                 raise
             except CoordinatorError as error:
-                log.warning("live_lease_not_renewed", series=self._series.key, reason=str(error))
+                log.warning("live_lease_not_renewed", series=self.series.key, reason=str(error))
                 self._check(claim)
             else:
                 self._asked_s = asked_s
@@ -161,15 +163,15 @@ class Publisher:
     async def _publish(self, claim: Claim) -> None:
         token = token_of(await self._press.claims.raise_epoch(0), claim.number)
         tenure = f"live:{uuid.uuid4()}"
-        end = await self._press.topic.last_end(self._series)
-        log.info("live_publisher", series=self._series.key, token=token, since=end)
-        about: Any = {"node_id": self._series.node, "interval": self._series.interval}
+        end = await self._press.topic.last_end(self.series)
+        log.info("live_publisher", series=self.series.key, token=token, since=end)
+        about: Any = {"node_id": self.series.node, "interval": self.series.interval}
         bars = self._feed.subscribe(**about) if end is None else self._feed.follow(end, **about)
         async with aclosing(bars) as closed:  # type: ignore[type-var]
             async for ts, frame in closed:
                 if not frame.attrs.get(FINAL_KEY, True):
                     continue
-                chunk = chunk_of(self._series, ts, frame, token, tenure)
+                chunk = chunk_of(self.series, ts, frame, token, tenure)
                 if chunk.ts.size:
                     await self._until_published(claim, chunk)
 
@@ -182,7 +184,7 @@ class Publisher:
             except TopicsError as error:
                 if not error.retriable:
                     raise
-                log.warning("live_bar_waits", series=self._series.key, reason=str(error))
+                log.warning("live_bar_waits", series=self.series.key, reason=str(error))
                 await self._press.clock.sleep(pause_s)
             else:
                 return

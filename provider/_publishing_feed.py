@@ -32,11 +32,17 @@ class PublishingFeed:
     """
 
     def __init__(self, fetcher: DataFetcher, settings: Settings, clock: Clock) -> None:
+        """Make a feed; nothing is opened before the first series is asked for.
+
+        Raises:
+            InvalidValueError: The life of a lease leaves no time to publish.
+        """
+        check_ttl_ms(settings.backfill.lease_ttl_ms, "backfill.lease_ttl_ms")
         self._fetcher = fetcher
         self._settings = settings
         self._clock = clock
         self._lock = threading.Lock()
-        self._publishing: dict[Series, asyncio.Task[None]] = {}
+        self._offices: list[_Office] = []
         self._closed = False
 
     async def is_live_available(self, *, node_id: str, interval: int) -> bool:
@@ -57,12 +63,9 @@ class PublishingFeed:
         """Publish no more, and give back what is held; harmless when repeated."""
         with self._lock:
             self._closed = True
-            tasks = [t for t in self._publishing.values() if t.get_loop().is_running()]
-            self._publishing.clear()
-        for task in tasks:
-            task.get_loop().call_soon_threadsafe(task.cancel)
-        for task in tasks:
-            ended = asyncio.run_coroutine_threadsafe(_until_ended(task), task.get_loop())
+            offices, self._offices = [each for each in self._offices if each.works], []
+        for office in offices:
+            ended = asyncio.run_coroutine_threadsafe(office.close(), office.loop)
             await asyncio.wrap_future(ended)
 
     def _feed(self, series: Series) -> PollingFeed:
@@ -73,27 +76,64 @@ class PublishingFeed:
 
     def _begin(self, series: Series) -> None:
         """Publish a series, unless that is done already."""
+        loop = asyncio.get_running_loop()
         with self._lock:
-            task = self._publishing.get(series)
-            working = task is not None and not task.done() and task.get_loop().is_running()
-            if not working and not self._closed:
-                loop = asyncio.get_running_loop()
-                name = f"live bars of {series} are published"
-                self._publishing[series] = loop.create_task(self._publish(series), name=name)
+            self._offices = [office for office in self._offices if office.works]
+            if self._closed or any(series in office.series for office in self._offices):
+                return
+            own = next((office for office in self._offices if office.loop is loop), None)
+            if own is None:
+                own = _Office(self._settings, self._clock)
+                self._offices.append(own)
+            own.publish(series, self._feed(series))
 
-    async def _publish(self, series: Series) -> None:
+
+class _Office:
+    """Everything that is published in one event loop: one way to Kafka, one to the leases."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.series: set[Series] = set()
+        self._settings = settings
+        self._clock = clock
+        self._new: asyncio.Queue[tuple[Series, PollingFeed]] = asyncio.Queue()
+        self._task = self.loop.create_task(self._work(), name="live bars are published")
+
+    @property
+    def works(self) -> bool:
+        """Whether something can be published in it."""
+        return self.loop.is_running() and not self._task.done()
+
+    def publish(self, series: Series, feed: PollingFeed) -> None:
+        """Begin to publish a series."""
+        self.series.add(series)
+        self._new.put_nowait((series, feed))
+
+    async def close(self) -> None:
+        """End."""
+        self._task.cancel()
+        await asyncio.wait((self._task,))
+
+    async def _work(self) -> None:
         settings = self._settings
-        ttl_ms = check_ttl_ms(settings.backfill.lease_ttl_ms, "backfill.lease_ttl_ms")
         async with AsyncExitStack() as stack:
             options = ClientOptions.of(settings.coordinator)
             claims = DistributedBackfillCoordinator(settings.coordinator.urls, options)
             stack.push_async_callback(claims.close)
             topic = await stack.enter_async_context(LiveTopic.open(settings, self._clock))
-            press = Press(
-                claims=claims, topic=topic, clock=self._clock, ttl_ms=min(ttl_ms, LEASE_MS_MAX)
-            )
-            await Publisher(series, self._feed(series), press).run()
+            ttl_ms = min(settings.backfill.lease_ttl_ms, LEASE_MS_MAX)
+            press = Press(claims=claims, topic=topic, clock=self._clock, ttl_ms=ttl_ms)
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    series, feed = await self._new.get()
+                    name = f"live bars of {series}"
+                    group.create_task(self._supervised(Publisher(series, feed, press)), name=name)
 
-
-async def _until_ended(task: "asyncio.Task[None]") -> None:
-    await asyncio.wait((task,))
+    async def _supervised(self, publisher: Publisher) -> None:
+        """Run a publisher; one that breaks leaves the others alone, and is begun by who asks."""
+        try:
+            await publisher.run()
+        except Exception:
+            log.exception("live_publishing_failed", series=publisher.series.key)
+        finally:
+            self.series.discard(publisher.series)

@@ -23,6 +23,9 @@ log = logger(__name__)
 class Requests(Protocol):
     """Where requests go."""
 
+    go_on: bool
+    """Whether one that nobody follows any longer is served all the same."""
+
     def submit(self, request: BackfillRequest) -> AsyncGenerator[BackfillStatus]:
         """Ask, and yield each status, the last one being final."""
         ...
@@ -48,6 +51,11 @@ class RequestFiller:
         """
         self._requests = requests
         self._slots = slots
+
+    def goes_on(self, ask: Ask) -> bool:
+        """Return whether a request that nobody follows is served all the same."""
+        del ask
+        return self._requests.go_on
 
     def pieces(self, ask: Ask, gaps: tuple[Window, ...]) -> tuple[Window, ...]:
         """Return the one request that is published."""

@@ -3,7 +3,7 @@
 from bars.protocols import AutoBackfiller, DataFetcher
 from provider._filled import Filler
 from provider._own_fill import AskedFetcher, OwnRequests, SplitFiller
-from provider._parts import Manners, asking_of, check_fetcher
+from provider._parts import Manners, asking_of, check_fetcher, check_live_fetcher
 from provider._publishing_feed import PublishingFeed
 from provider._request_fill import RequestFiller
 from provider._slots import Slots
@@ -45,15 +45,10 @@ def road_feed(
     Raises:
         ConfigError: There is another feed, or nobody gives leases.
     """
-    check_fetcher(fetcher, "live_fetcher")
-    problems = []
-    if "live_feed" in options:
-        problems.append(Problem("live_fetcher", fetcher, "left out beside a live_feed"))
+    check_live_fetcher(fetcher, options)
     if not settings.has_coordinator:
         allowed = "given: a live series is published by one provider, under a lease of the service"
-        problems.append(Problem("coordinator", None, allowed))
-    if problems:
-        raise ConfigError(problems)
+        raise ConfigError([Problem("coordinator", None, allowed)])
     return PublishingFeed(fetcher, settings, manners.clock)
 
 

@@ -34,6 +34,11 @@ class SourceFiller:
         self._storage = storage
         self._config = config
 
+    def goes_on(self, ask: Ask) -> bool:
+        """Return False: it ends with the last who waits."""
+        del ask
+        return False
+
     def pieces(self, ask: Ask, gaps: tuple[Window, ...]) -> tuple[Window, ...]:
         """Return the windows that the gaps would be fetched in."""
         return tuple(cut(ask, gaps, (), self._config.asking.config.window_bars))

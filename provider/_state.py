@@ -25,6 +25,9 @@ class State:
     overdue: bool = False
     """Whether that was the wait for a fetch."""
 
+    goes_on: bool = False
+    """Whether that fetch goes on."""
+
     violations: list[SeamlessSLAExceeded] = field(default_factory=list)
     job: str | None = None
     look: Look | None = None

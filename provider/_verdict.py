@@ -38,7 +38,7 @@ def check(call: Call, state: State, sight: Sight, now: int) -> None:
     if not sight.missing.size or call.answers_partly or violations:
         return
     if late is not None and state.overdue:
-        raise _overdue(call, sight) from late
+        raise _overdue(call, sight, goes_on=state.goes_on) from late
     if late is not None:
         raise late
     raise_first(f for f in state.failures if f.source == STORAGE_NAME)
@@ -83,13 +83,11 @@ def gap_too_long(call: Call, sight: Sight) -> SeamlessSLAExceeded | None:
     return _violation("sync_gap", call, detail)
 
 
-def _overdue(call: Call, sight: Sight) -> DataUnavailableError:
+def _overdue(call: Call, sight: Sight, *, goes_on: bool) -> DataUnavailableError:
     request_id = call.ask.request_id
-    reason = (
-        f"request {request_id} has not brought them within {call.budget.total_s:g} s and may "
-        "still do so"
-    )
-    return unavailable(sight, reason, request_id)
+    reason = f"request {request_id} has not brought them within {call.budget.total_s:g} s"
+    later = "and may still do so" if goes_on else "and does not go on for this call"
+    return unavailable(sight, f"{reason} {later}", request_id)
 
 
 def _thin(call: Call, sight: Sight, now: int) -> Iterable[SeamlessSLAExceeded]:

@@ -35,6 +35,9 @@ log = logger(__name__)
 class BackfillRequests:
     """Publishes requests and follows their status. May be used from several event loops."""
 
+    go_on = True
+    """A request that nobody follows any longer is served all the same."""
+
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock

@@ -24,7 +24,7 @@ class DataUnavailableError(ProviderError):
         missing: Inclusive ranges (first bar, last bar) of the bars that are missing.
         missing_bars: How many session bars that are.
         reason: Why nobody brings them.
-        request_id: The request that may still bring them later; None when there is none.
+        request_id: The request that was to bring them; None when there was none.
     """
 
     retriable = True

@@ -7,7 +7,14 @@ from typing import Self, Unpack
 
 from bars.protocols import DataFetcher
 from bars.series import ROLL, backfill_lane
-from provider._parts import Ground, Manners, assemble, backfill_config, check_fetcher, direct_parts
+from provider._parts import (
+    Ground,
+    Manners,
+    assemble,
+    backfill_config,
+    check_live_fetcher,
+    direct_parts,
+)
 from provider._road import road_feed, road_filler
 from provider.live import PollingConfig, PollingFeed
 from provider.options import RoadOptions, StoreOptions, refuse_unknown
@@ -47,8 +54,8 @@ class EnhancedQuestDBProvider(SeamlessDataProvider):
             InvalidValueError: The dsn is not one.
         """
         refuse_unknown(options, StoreOptions)
-        if live_fetcher is not None and "live_feed" not in options:
-            check_fetcher(live_fetcher, "live_fetcher")
+        if live_fetcher is not None:
+            check_live_fetcher(live_fetcher, options)
             settle_s = backfill_config(options).settle_s
             options["live_feed"] = PollingFeed(
                 live_fetcher, PollingConfig(settle_s=settle_s), clock=options.get("clock")

@@ -1,6 +1,7 @@
 """What every provider does, whatever stands behind it: one suite for all set-ups.
 
-Run on memory and SQLite without any server, on QuestDB alone, and on Kafka with QuestDB.
+Run on memory and SQLite without any server, on QuestDB alone, on Kafka with a stand-in for worker
+and agents, and on the whole road with real agents.
 """
 
 import asyncio

@@ -32,6 +32,9 @@ from worker.waiting import until_first_ends
 
 POLL_S = 0.5
 
+TAKEN_BACK_S = 5.0
+"""A worker that goes waits no longer for what is being taken back: its session ends anyway."""
+
 _log = logger(__name__)
 
 Told = Callable[[BackfillStatus], None]
@@ -94,7 +97,7 @@ class OwnWorker:
     async def close(self) -> None:
         """Give back what is held; harmless when repeated."""
         if self._taking_back:
-            await asyncio.wait(tuple(self._taking_back))
+            await asyncio.wait(tuple(self._taking_back), timeout=TAKEN_BACK_S)
         self._work.cancel()
         await asyncio.wait((self._work,))
 

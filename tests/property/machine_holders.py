@@ -282,20 +282,24 @@ class Holders(RuleBasedStateMachine):
 
     # Holders
 
-    @rule(session=st.sampled_from(SESSIONS), limit=st.integers(1, 8))
-    def acquire(self, session: str, limit: int) -> None:
+    @rule(
+        session=st.sampled_from(SESSIONS),
+        limit=st.integers(1, 8),
+        lanes=st.sampled_from(((), (), ("bf:p",), ("bf:q", "bf:unheard-of"))),
+    )
+    def acquire(self, session: str, limit: int, lanes: tuple[str, ...]) -> None:
         if session not in self.state.sessions:
             assert self.do(Acquire(session_id=session)).code is Code.UNKNOWN_SESSION
             return
         state, expected = self.state, list[Lease]()
         held = sum(lease.session_id == session for lease in self.live.values())
         for _ in range(min(limit, CONFIG.grant_max, CONFIG.session_leases_max - held)):
-            one = apply(state, Acquire(session_id=session))
+            one = apply(state, Acquire(session_id=session, lanes=lanes))
             found = [(e.target, e.window, e.attempts) for e in one.reply.leases]
-            assert found == [plain for plain in (plain_next(state),) if plain], "the order"
+            assert found == [plain for plain in (plain_next(state, lanes),) if plain], "the order"
             state = one.state
             expected += one.reply.leases
-        reply = self.do(Acquire(session_id=session, limit=limit))
+        reply = self.do(Acquire(session_id=session, limit=limit, lanes=lanes))
         assert reply.leases == tuple(expected), "many at once are one after another"
 
     @precondition(lambda self: self.live)

@@ -125,7 +125,7 @@ class PlainLane:
         return None
 
 
-def plain_next(state: State) -> tuple[SeriesLane, Window, int] | None:
+def plain_next(state: State, lanes: tuple[str, ...] = ()) -> tuple[SeriesLane, Window, int] | None:
     """Return the lane, window and attempts of the next grant by the definition of the order."""
     best = None
     for lane in state.lanes.values():
@@ -134,6 +134,8 @@ def plain_next(state: State) -> tuple[SeriesLane, Window, int] | None:
         plain = PlainLane(state, lane)
         found = plain.head()
         paused = state.pauses.get(source, 0) > state.clock_ms
+        if lanes and source not in lanes:
+            continue
         if found is None or paused or len(asking) >= state.config.source_requests_max:
             continue
         job, window, attempts = found

@@ -122,6 +122,31 @@ async def test_two_providers_ask_for_each_bar_once_and_the_fleet_for_none(own: O
 
 
 @pytest.mark.timeout(300)
+async def test_one_worker_serves_several_event_loops_one_after_another_too(own: OwnRoad) -> None:
+    """Calls of another loop are served where the worker runs; a loop that has ended is left."""
+    series, start = own.series(), own.window.start
+    truth = own.truth[series.node]
+    upstream = Upstream(truth)
+    ask: dict[str, Any] = {"node_id": series.node, "interval": MINUTE}
+    async with EnhancedQuestDBProvider.from_settings(own.settings, fetcher=upstream) as provider:
+
+        def in_a_loop_of_its_own(begin: int) -> pd.DataFrame:
+            return asyncio.run(provider.fetch(begin, begin + SPAN, **ask))
+
+        first = await asyncio.to_thread(in_a_loop_of_its_own, start)
+        here, there, other = await asyncio.gather(
+            provider.fetch(start + SPAN, start + 2 * SPAN, **ask),
+            asyncio.to_thread(provider.fetch_sync, start + SPAN, start + 2 * SPAN, **ask),
+            asyncio.to_thread(in_a_loop_of_its_own, start + 2 * SPAN),
+        )
+    assert same(first, truth.inside(_window(start)))
+    assert same(here, truth.inside(_window(start + SPAN)))
+    assert same(there, truth.inside(_window(start + SPAN)))
+    assert same(other, truth.inside(_window(start + 2 * SPAN)))
+    assert np.unique(upstream.asked, return_counts=True)[1].max() == 1
+
+
+@pytest.mark.timeout(300)
 async def test_a_series_of_other_sources_is_brought_by_the_fleet(own: OwnRoad) -> None:
     node = max(own.truth)
     upstream = Upstream(own.truth[node])

@@ -13,7 +13,13 @@ from typing import Any
 
 import pytest
 
-from avro_schemas import BackfillRequest, BackfillStatus, RequestState, WindowFailure
+from avro_schemas import (
+    BackfillRequest,
+    BackfillStatus,
+    RequestKind,
+    RequestState,
+    WindowFailure,
+)
 from bars.frame import BarFrame
 from bars.window import Window, intersect, subtract
 from provider import EnhancedQuestDBProvider, SeamlessDataProvider
@@ -49,18 +55,23 @@ class Worker:
     async def _serve(self) -> None:
         registry = Registry(self._settings.registry)
         codec, producer = Codec(registry, SystemClock()), Producer(self._settings.kafka)
-        tasks: set[asyncio.Task[None]] = set()
+        tasks: dict[str, asyncio.Task[None]] = {}
         try:
             while not self._over.is_set():
                 for message in await asyncio.to_thread(self._tail.poll, 0.05):
                     request = await codec.decode(self._topics.requests, message.value)
                     assert isinstance(request, BackfillRequest)
-                    tasks.add(asyncio.create_task(self._answer(request, codec, producer)))
-            for task in tasks:
+                    if request.kind is RequestKind.CANCEL:
+                        if (task := tasks.get(request.request_id)) is not None:
+                            task.cancel()
+                        continue
+                    answer = self._answer(request, codec, producer)
+                    tasks[request.request_id] = asyncio.create_task(answer)
+            for task in tasks.values():
                 task.cancel()
             if tasks:
-                await asyncio.wait(tasks)
-            for task in tasks:
+                await asyncio.wait(tasks.values())
+            for task in tasks.values():
                 if not task.cancelled():
                     task.result()
         finally:

@@ -29,11 +29,12 @@ from coordinator._service.api.service import Service
 from coordinator.testing import MemoryCluster
 from ops.cli import app
 from ops.stack.pinned import bundles
-from provider import ProviderMetrics
+from provider import EnhancedQuestDBProvider, ProviderMetrics
 from runtime.metrics import Metrics
 from runtime.settings import KafkaSettings, NodeSettings, Settings, SourceSettings
 from runtime.testing import ManualClock
 from sources import SourceError, open_source
+from tests.provider_help import Market
 from topics import Catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,6 +103,16 @@ def test_every_example_compiles_and_is_spoken_of(example: Path) -> None:
 def test_the_example_of_a_configuration_is_accepted() -> None:
     read = Settings.load(ROOT / "examples" / "seamless.yaml")
     assert Series("ohlcv:nasdaq:AAPL:1d", 86_400) in read.nodes
+
+
+async def test_a_provider_takes_a_fetcher_as_its_page_configures_it(tmp_path: Path) -> None:
+    """Nothing is opened before the first call, so no server is needed to see that it fits."""
+    (config,) = blocks(ROOT / "docs" / "provider.md", "yaml")
+    path = tmp_path / "seamless.yaml"
+    path.write_text(config, "utf-8")
+    provider = EnhancedQuestDBProvider.from_config(path, fetcher=Market())
+    await provider.close()
+    assert [*Settings.load(path).ranks] == ["bf:mine", "bf:vendor", "roll"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

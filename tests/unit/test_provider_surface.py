@@ -19,6 +19,7 @@ from provider import (
     ConformancePipeline,
     DataUnavailableError,
     EnhancedQuestDBProvider,
+    InvalidValueError,
     NodeSettings,
     PollingFeed,
     SeamlessDataProvider,
@@ -98,12 +99,29 @@ def test_a_name_without_a_fetcher_is_refused() -> None:
 
 def test_live_bars_are_published_under_leases_or_not_at_all() -> None:
     """Without a lease service two providers would publish one series, each its own bars."""
-    feed: Any = PollingFeed(Upstream(sessions()))
     with pytest.raises(ConfigError) as refused:
+        EnhancedQuestDBProvider.from_settings(kafka_settings(), live_fetcher=Upstream(sessions()))
+    assert [p.key for p in refused.value.problems] == ["coordinator"]
+
+
+def test_a_live_fetcher_beside_a_live_feed_is_refused() -> None:
+    """One of the two would not be asked, and nobody would know which."""
+    upstream = Upstream(sessions())
+    feed: Any = PollingFeed(upstream)
+    with pytest.raises(ConfigError, match="live_fetcher: must be left out beside a live_feed"):
+        EnhancedQuestDBProvider(DSN, live_fetcher=upstream, live_feed=feed)
+    with pytest.raises(ConfigError, match="live_fetcher: must be left out beside a live_feed"):
         EnhancedQuestDBProvider.from_settings(
-            kafka_settings(), live_fetcher=Upstream(sessions()), live_feed=feed
+            kafka_settings(), live_fetcher=upstream, live_feed=feed
         )
-    assert [p.key for p in refused.value.problems] == ["live_fetcher", "coordinator"]
+
+
+def test_a_lease_that_leaves_no_time_to_publish_is_refused() -> None:
+    settings = replace(
+        kafka_settings(), has_coordinator=True, backfill=BackfillSettings(lease_ttl_ms=5_000)
+    )
+    with pytest.raises(InvalidValueError, match=r"backfill\.lease_ttl_ms must be above 5000"):
+        EnhancedQuestDBProvider.from_settings(settings, live_fetcher=Upstream(sessions()))
 
 
 def test_what_is_no_fetcher_is_refused() -> None:
@@ -209,7 +227,7 @@ async def test_a_fetch_that_takes_too_long_ends_with_its_request_named() -> None
         await asyncio.sleep(0)
         assert not asked.done()
         clock.advance(0.2)
-        with pytest.raises(DataUnavailableError, match="within 2 s") as late:
+        with pytest.raises(DataUnavailableError, match="within 2 s and does not go on") as late:
             await asked
     assert late.value.request_id
     assert late.value.retriable
