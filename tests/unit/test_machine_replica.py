@@ -87,8 +87,9 @@ def test_a_request_that_comes_again_is_answered_byte_for_byte_and_not_obeyed() -
     node.do(SUBMIT)
     first = node.bytes_of(ACQUIRE, "r1")
     before = node.replica.state
-    assert node.replica.reply is not None
+    told = node.replica.reply
     assert node.bytes_of(ACQUIRE, "r1") == first
+    assert told is not None
     assert node.replica.reply is None, "the machine has said something else this time"
     assert node.replica.state == before
     assert node.replica.counts.repeated == 1
