@@ -5,7 +5,7 @@ threads of the process that leads, with nothing between them and the log. Ours c
 another process, with sessions, leases, events and encryption between the nodes: once from sockets
 that know the two requests by heart, which is what the service costs, once from its client, which
 takes its share of the same machine. What other work a machine has hits the one harder that needs
-more of it: where it is busy, look at the CPU for a pair, and at entries for a wait for the disk.
+more of it: where it is busy, look at CPU for a pair and at entries for a wait for the disk.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -78,6 +79,11 @@ async def run() -> None:
             for _ in range(ROUNDS):
                 for name, measure in measures.items():
                     found[name].append(await measure(SECONDS))
+        print(
+            f"  {nodes} node(s), lease service: {service.entries_per_sync:.1f} entries for each "
+            "wait for the disk of the node that leads",
+            flush=True,
+        )
         for name, figures in found.items():
             _line(f"{nodes} node(s), {name}", figures)
         for name in (SOCKETS, CLIENT):
@@ -157,10 +163,18 @@ class _Service:
         nodes: Sequence[Measured],
         clients: Sequence[DistributedBackfillCoordinator],
         sockets: Sequence["_Socket"],
+        leader: str,
     ) -> None:
         self._nodes = nodes
         self._clients = clients
         self._sockets = sockets
+        self._leader = leader
+        self._entries, self._syncs = 0.0, 0.0
+
+    @property
+    def entries_per_sync(self) -> float:
+        """Entries that shared a wait for the disk, on average of all measures."""
+        return self._entries / self._syncs
 
     async def measure_clients(self, seconds: float) -> Figure:
         """Have every client take windows and complete them, one at a time."""
@@ -176,12 +190,27 @@ class _Service:
         workers: Sequence[T],
         seconds: float,
     ) -> Figure:
+        disk = await asyncio.to_thread(self._disk)
         before_s, until_s = self._cpu_s(), time.monotonic() + seconds
         took = await asyncio.gather(
             *(work(each, f"s{number}", until_s) for number, each in enumerate(workers))
         )
-        pairs = [pair for own in took for pair in own]
-        return figure(pairs, seconds, self._cpu_s() - before_s)
+        used_s = self._cpu_s() - before_s
+        entries, syncs = await asyncio.to_thread(self._disk)
+        self._entries += entries - disk[0]
+        self._syncs += syncs - disk[1]
+        return figure([pair for own in took for pair in own], seconds, used_s)
+
+    def _disk(self) -> tuple[float, float]:
+        """Return how many entries the node that leads has, and how often it waited for its disk."""
+        with urllib.request.urlopen(f"{self._leader}/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+        names = ("coordinator_raft_applied_index ", "coordinator_raft_syncs_total ")
+        entries, syncs = (
+            next(float(line.split()[1]) for line in lines if line.startswith(name))
+            for name in names
+        )
+        return entries, syncs
 
     def _cpu_s(self) -> float:
         return time.process_time() + sum(node.cpu_s() for node in self._nodes)
@@ -286,7 +315,7 @@ async def _service(nodes: int) -> AsyncIterator[_Service]:
             socket = _Socket(*await asyncio.open_connection(host, port))
             stack.push_async_callback(socket.close)
             sockets.append(socket)
-        yield _Service(running, clients, sockets)
+        yield _Service(running, clients, sockets, f"http://{host}:{port}")
 
 
 def _job(number: int) -> JobSpec:

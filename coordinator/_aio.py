@@ -1,4 +1,4 @@
-"""Requests by aiohttp's client: per request it costs a third of what the others do."""
+"""Requests by aiohttp's client: the cheapest there is, and workers ask often."""
 
 import ssl
 from collections.abc import Mapping
@@ -27,9 +27,12 @@ class AioHttp:
         self._trust = trust
         self._headers = headers
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
 
     async def send(self, request: HttpRequest) -> HttpAnswer:
         """Return the answer."""
+        if self._closed:
+            raise RuntimeError("a request was sent after the connections were closed")
         if self._session is None:
             self._session = self._open()
         try:
@@ -38,9 +41,7 @@ class AioHttp:
                 request.url,
                 params=request.query,
                 data=request.body,
-                headers={**request.headers, **_JSON}
-                if request.body is not None
-                else request.headers,
+                headers=request.headers if request.body is None else {**request.headers, **_JSON},
                 allow_redirects=False,
             ) as response:
                 body = await response.read()
@@ -50,6 +51,7 @@ class AioHttp:
 
     async def aclose(self) -> None:
         """Close the connections."""
+        self._closed = True
         session, self._session = self._session, None
         if session is not None:
             await session.close()

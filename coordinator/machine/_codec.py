@@ -140,10 +140,18 @@ def _window(document: Document, path: str) -> Window:
     return Window(start, end)
 
 
-_TEXT = Codec(_same, _str)
+_TEXT, _WHOLE = Codec(_same, _str), Codec(_same, _int)
+
+
+def _is_plainly(codec: Codec, found: object) -> bool:
+    """Return whether a codec would read a value as it stands, seen at a glance."""
+    if codec is _TEXT:
+        return type(found) is str and found.isascii()
+    return codec is _WHOLE and type(found) is int and -INT_MAX <= found <= INT_MAX
+
 
 _PLAIN: Mapping[Any, Codec] = {
-    int: Codec(_same, _int),
+    int: _WHOLE,
     bool: Codec(_same, _bool),
     str: _TEXT,
     Window: Codec(lambda window: [window.start, window.end], _window),
@@ -199,7 +207,7 @@ class _Record:
         for name, (codec, default) in self._fields.items():
             found = getattr(value, name)
             if self._whole or found != default:
-                document[name] = codec.encode(found)
+                document[name] = found if codec.encode is _same else codec.encode(found)
         return document
 
     def decode(self, document: Document, path: str) -> object:
@@ -211,7 +219,7 @@ class _Record:
         for name, (codec, default) in self._fields.items():
             if name in table:
                 found = table[name]
-                if codec is _TEXT and type(found) is str and found.isascii():
+                if _is_plainly(codec, found):
                     values[name] = found  # as most are: no path to be told is put together
                 else:
                     values[name] = codec.decode(found, _at(path, name))

@@ -188,4 +188,4 @@ def _piece_at(job: Job, jobs: list[Job], ts: int, live: list[Window]) -> Window:
     parts = wanted_parts(jobs, Window(start, start + step))
     if live:
         parts = subtract(parts, live)
-    return next(part for part in parts if ts in part)
+    return next(part for part in parts if part.start <= ts < part.end)

@@ -106,7 +106,7 @@ class SortedMap(Mapping[K, V], Generic[K, V]):
     def put(self, key: K, value: V) -> "SortedMap[K, V]":
         """Return a copy in which a key has a value."""
         if not self._len:
-            return self._of(((key,),), ((value,),), 1)
+            return self._of(((key,),), ((value,),), 1, (key,))
         run = max(bisect_right(self._firsts, key) - 1, 0) if len(self._firsts) > 1 else 0
         keys, values = self._keys[run], self._values[run]
         i = bisect_left(keys, key)
@@ -142,18 +142,22 @@ class SortedMap(Mapping[K, V], Generic[K, V]):
         self, start: int, end: int, keys: tuple[Any, ...], values: tuple[V, ...], size: int
     ) -> "SortedMap[K, V]":
         """Return a copy in which one run, cut if it is too long, is in the place of some."""
-        if end - start == len(self._keys) and 0 < len(keys) <= RUN_MAX:
-            return self._of((keys,), (values,), size, keys[:1])  # the only run, as most are
-        cut = len(keys) if len(keys) <= RUN_MAX else len(keys) // 2
-        parts = [part for part in (keys[:cut], keys[cut:]) if part]
-        told = [part for part in (values[:cut], values[cut:]) if part]
-        firsts = tuple(part[0] for part in parts)
-        return self._of(
-            self._keys[:start] + tuple(parts) + self._keys[end:],
-            self._values[:start] + tuple(told) + self._values[end:],
-            size,
-            self._firsts[:start] + firsts + self._firsts[end:],
-        )
+        parts: tuple[tuple[Any, ...], ...]
+        told: tuple[tuple[V, ...], ...]
+        firsts: tuple[Any, ...]
+        if not keys:
+            parts, told, firsts = (), (), ()
+        elif len(keys) <= RUN_MAX:
+            parts, told, firsts = (keys,), (values,), keys[:1]
+        else:
+            cut = len(keys) // 2
+            parts, told = (keys[:cut], keys[cut:]), (values[:cut], values[cut:])
+            firsts = (keys[0], keys[cut])
+        if end - start < len(self._keys):  # Most have one run.
+            parts = (*self._keys[:start], *parts, *self._keys[end:])
+            told = (*self._values[:start], *told, *self._values[end:])
+            firsts = (*self._firsts[:start], *firsts, *self._firsts[end:])
+        return self._of(parts, told, size, firsts)
 
     @classmethod
     def _of(
@@ -161,9 +165,11 @@ class SortedMap(Mapping[K, V], Generic[K, V]):
         keys: tuple[tuple[Any, ...], ...],
         values: tuple[tuple[V, ...], ...],
         size: int,
-        firsts: tuple[Any, ...] | None = None,
+        firsts: tuple[Any, ...],
     ) -> "SortedMap[K, V]":
         made: SortedMap[K, V] = cls.__new__(cls)
-        made._keys, made._values, made._len = keys, values, size
-        made._firsts = tuple([run[0] for run in keys]) if firsts is None else firsts
+        made._keys = keys
+        made._values = values
+        made._len = size
+        made._firsts = firsts
         return made

@@ -94,7 +94,8 @@ def finish(draft: Draft, target: SeriesLane, parts: tuple[Window, ...], told: To
         for kept in _inside_jobs(draft, lane, (part,)):
             done = added(done, kept)
         fresh.append(Fresh(window=part, chunk_offset=told.chunk_offset))
-        cut_poisoned(draft, target, part)
+        if draft.poisoned:
+            cut_poisoned(draft, target, part)
     old, fresh = fresh[:-FRESH_MAX], fresh[-FRESH_MAX:]
     offset = max([lane.settled_offset, *(each.chunk_offset for each in old)])
     draft.put_lane(

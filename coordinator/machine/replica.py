@@ -153,6 +153,7 @@ class Replica:
             raise  # of this node alone: to go on would part it from the others
         except Exception as error:  # noqa: BLE001 - a log would apply the entry for ever
             self.counts.broken += 1
+            self.reply = None
             reply = wire.encode_reply(Reply(code=Code.BROKEN, message=type(error).__name__))
         self._chain = hashlib.sha256(self._chain.encode() + reply).hexdigest()
         return reply

@@ -56,7 +56,7 @@ def test_parts_of_a_sorted_map_are_found_by_key(plain: dict[int, int], low: int,
     assert (low in made) == (low in plain)
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32))
 def test_a_sorted_map_stays_right_while_it_grows_and_empties(seed: int) -> None:
     order = list(range(3_000))

@@ -130,5 +130,14 @@ async def test_who_waits_no_longer_hangs_up() -> None:
         assert asking.cancelled()
 
 
+async def test_nothing_is_sent_after_the_end() -> None:
+    """A connection that was made then would never be closed."""
+    sender = http()
+    await sender.aclose()
+    await sender.aclose()
+    with pytest.raises(RuntimeError, match="closed"):
+        await sender.send(HttpRequest(method="GET", url="http://127.0.0.1:1"))
+
+
 async def _hang_up(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
     """Close at once."""

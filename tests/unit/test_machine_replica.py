@@ -46,7 +46,9 @@ class Node:
         self, command: AnyCommand, request_id: str = "", term: int = 1, elapsed_ms: int = 0
     ) -> bytes:
         entry = wire.Entry(term=term, elapsed_ms=elapsed_ms, request_id=request_id, command=command)
-        return self.replica.apply(wire.encode_entry(entry))
+        data = self.replica.apply(wire.encode_entry(entry))
+        assert self.replica.reply in {None, wire.decode_reply(data)}, "the value says the same"
+        return data
 
     def do(
         self, command: AnyCommand, request_id: str = "", term: int = 1, elapsed_ms: int = 0
@@ -88,7 +90,10 @@ def test_a_request_that_comes_again_is_answered_byte_for_byte_and_not_obeyed() -
     node.do(SUBMIT)
     first = node.bytes_of(ACQUIRE, "r1")
     before = node.replica.state
+    told = node.replica.reply
     assert node.bytes_of(ACQUIRE, "r1") == first
+    assert told is not None
+    assert node.replica.reply is None, "the machine has said something else this time"
     assert node.replica.state == before
     assert node.replica.counts.repeated == 1
     assert node.bytes_of(ACQUIRE, "r2") != first

@@ -64,12 +64,12 @@ def create_app(routes: Iterable[Route], access: Access) -> App:
         methods = table.get(request.path, {})
         route = methods.get(request.method)
         if route is None:
-            answered = _NO_METHOD if methods else _NO_PATH
+            response = _response(_NO_METHOD if methods else _NO_PATH)
         else:
-            answered = await _answer_or_refusal(request, route, access)
+            response = await _answer_or_refusal(request, route, access)
         seconds = access.clock.monotonic() - began_s
-        access.requests.on_request(route.path if route else "unknown", answered.status, seconds)
-        return _response(answered)
+        access.requests.on_request(route.path if route else "unknown", response.status, seconds)
+        return response
 
     return app
 
@@ -154,23 +154,28 @@ def _too_large(limits: Limits) -> RequestRefusedError:
     return RequestRefusedError(413, "too_large", message, {"Connection": "close"})
 
 
-async def _answer_or_refusal(request: web.BaseRequest, route: Route, access: Access) -> Answered:
+async def _answer_or_refusal(
+    request: web.BaseRequest, route: Route, access: Access
+) -> web.Response:
     try:
-        return await _answer(request, route, access)
+        return _response(await _answer(request, route, access))
     except SeamlessError as error:
         refusal = refusal_of(error)
         if refusal is None:
             return _fault(request)
-        return Answered(document=refusal.document, status=refusal.status, headers=refusal.headers)
+        answered = Answered(
+            document=refusal.document, status=refusal.status, headers=refusal.headers
+        )
+        return _response(answered)
     except ConnectionError:
         raise  # the client has gone: there is nobody to answer
     except Exception:  # noqa: BLE001 - one request's fault must not be the node's
         return _fault(request)
 
 
-def _fault(request: web.BaseRequest) -> Answered:
+def _fault(request: web.BaseRequest) -> web.Response:
     _log.exception("request_failed", method=request.method, path=request.path[:200])
-    return _error(500, "internal", "a fault of this node; its log says more")
+    return _response(_error(500, "internal", "a fault of this node; its log says more"))
 
 
 def _error(status: int, code: str, message: str) -> Answered:
