@@ -138,9 +138,14 @@ def install(environ: Mapping[str, str]) -> None:
     told = Told(Path(environ[FAULT]))
     move_clocks(told)
     LinkedNode.links = json.loads(environ.get(LINKS, "{}"))
-    node = importlib.import_module("coordinator._service.raft.node")
-    setattr(node, "DiskFiles", lambda folder: FaultyFiles(told, folder))  # noqa: B010
-    setattr(node, "TCPNode", LinkedNode)  # noqa: B010
+    real = importlib.import_module("coordinator._service.raft.real")
+    for name, ours in {
+        "DiskFiles": lambda folder: FaultyFiles(told, folder),
+        "TCPNode": LinkedNode,
+    }.items():
+        if not hasattr(real, name):
+            raise LookupError(f"{real.__name__} has no {name}: this node would have no faults")
+        setattr(real, name, ours)
 
 
 if __name__ == "__main__":
