@@ -195,8 +195,11 @@ def registry(context: Context) -> Service:
             "QUARKUS_MANAGEMENT_PORT": str(ports[1]),
             "APICURIO_STORAGE_KIND": "sql",
             "APICURIO_STORAGE_SQL_KIND": "h2",
-            # Else in memory, and every schema gone at a restart.
-            "APICURIO_DATASOURCE_URL": f"jdbc:h2:file:{home / 'schemas'};DB_CLOSE_ON_EXIT=FALSE",
+            # Else in memory, and every schema gone at a restart; and else a schema that was
+            # acknowledged is only in memory for as long as a second.
+            "APICURIO_DATASOURCE_URL": (
+                f"jdbc:h2:file:{home / 'schemas'};DB_CLOSE_ON_EXIT=FALSE;WRITE_DELAY=0"
+            ),
             "QUARKUS_LOG_LEVEL": "WARN",
             "QUARKUS_HTTP_ACCESS_LOG_ENABLED": "false",
         },

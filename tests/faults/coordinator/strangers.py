@@ -212,9 +212,8 @@ async def repeat(folder: Path, seed: int) -> str:
     """Bring requests twice, late and out of order, and lose answers."""
     way = Way(Random(seed))
     async with trial(folder, seed, victims=False, way=lambda: BadWay(way)) as t:
-        began = time.monotonic()
         await t.heard.worked(3 * len(COPIES) * 20)
-        await t.prove(began)
+        await t.prove(time.monotonic())
         leader, _ = await t.leader()
         before = await _still(t, leader)
         once_more = BadWay(way)
