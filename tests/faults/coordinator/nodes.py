@@ -7,9 +7,10 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import SystemRandom
 from typing import Any
 
 import yaml
@@ -21,14 +22,22 @@ LOOK_S = 0.02
 LOG_CHARS = 4_000
 ROOT = Path(__file__).resolve().parents[3]
 
+PORTS = range(20_000, 30_000)
+"""Below those that the system gives to connections."""
+
 
 def free_ports(count: int) -> list[int]:
-    """Return ports on which nobody listens now."""
+    """Return ports on which nobody listens; no connection of a test beside this one takes them."""
+    found: list[int] = []
     with ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
+        for port in SystemRandom().sample(PORTS, len(PORTS)):
+            probe = held.enter_context(socket.socket())
+            with suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                found.append(port)
+            if len(found) == count:
+                break
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
