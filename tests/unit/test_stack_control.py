@@ -162,10 +162,11 @@ def test_a_process_started_just_before_everything_was_killed_is_known_again(hous
 
 
 def test_what_a_killed_service_left_behind_is_ended_before_it_starts_again(house: House) -> None:
-    control, a = house.control(), house.service("a")
+    control, a, b = house.control(), house.service("a"), house.service("b")
     mark = {STACK_VARIABLE: f"{control.record.id}/a"}
     orphan = spawn(a.prepare(()), a.environ | mark, house.path / "orphan.log")
-    stranger = spawn(a.prepare(()), a.environ, house.path / "stranger.log")
+    # On a port of its own: it would end by itself if the orphan were the first to listen.
+    stranger = spawn(b.prepare(()), b.environ, house.path / "stranger.log")
     assert orphan
     assert stranger
     try:
