@@ -5,37 +5,30 @@ if something else stands by then, nothing changes. Exit codes: 0 done, 1 failed 
 quorum (nobody can decide now), 3 something else stands than was expected.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
-from typer.exceptions import TyperException
 
-from bars.errors import InvalidValueError, SeamlessError
+from bars.errors import InvalidValueError
 from bars.series import parse_interval
 from coordinator.client import (
-    ClientOptions,
-    CoordinatorUnavailableError,
     check_ttl_ms,
     machine_config,
 )
-from coordinator.recovery import ConflictError, LaneName, LeaseDesk, Order, WindowName
+from coordinator.recovery import LaneName, LeaseDesk, WindowName
 from ops import leases_files, leases_print
 from ops.cli_common import DEFAULT_CONFIG, Config, End, Interval, Json, Node, Start, fail, load
 from ops.cli_common import window_of as window_between
-from ops.stack import stack_leases
-from runtime import ConfigError, Settings
-from runtime.coordinator import CoordinatorSettings
-
-EXIT_FAILED = 1
-EXIT_NO_QUORUM = 2
-EXIT_CONFLICT = 3
-
-T = TypeVar("T")
+from ops.leases_desk import (
+    EXIT_FAILED,
+    EXIT_NO_QUORUM,
+    LeasesGroup,
+    Will,
+    change_it,
+    told,
+    with_desk,
+)
 
 Lane = Annotated[
     str, typer.Option("--lane", help="bf:<source>, as `list` shows it.", show_default=False)
@@ -50,37 +43,8 @@ Expect = Annotated[
 ]
 
 
-class _Group(TyperGroup):
-    """Wrong usage is exit code 1 here: 2 says that there is no quorum."""
-
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run as a program of its own."""
-        with _usage():
-            return super().main(*args, **kwargs)
-
-    def make_context(self, *args: Any, **kwargs: Any) -> Any:
-        """Read the words before the command."""
-        with _usage():
-            return super().make_context(*args, **kwargs)
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
-        with _usage():
-            return super().invoke(ctx)
-
-
-@contextmanager
-def _usage() -> Iterator[None]:
-    try:
-        yield
-    except TyperException as error:
-        if hasattr(error, "exit_code"):
-            error.exit_code = EXIT_FAILED
-        raise
-
-
 leases = typer.Typer(
-    cls=_Group,
+    cls=LeasesGroup,
     help="See and mend the leases of the fetch workers.",
     no_args_is_help=True,
     add_completion=False,
@@ -95,44 +59,6 @@ def register(app: typer.Typer) -> None:
     app.add_typer(leases, name="leases")
 
 
-@contextmanager
-def told() -> Iterator[None]:
-    """Turn an error into its message on standard error and an exit code."""
-    try:
-        yield
-    except CoordinatorUnavailableError as error:
-        fail(f"{error}\nno quorum: ask `seamless leases status` which node is away", EXIT_NO_QUORUM)
-    except ConflictError as error:
-        fail(f"{error}\nnothing was changed: look again with `show`", EXIT_CONFLICT)
-    except SeamlessError as error:
-        fail(str(error), EXIT_FAILED)
-    except KeyboardInterrupt:
-        fail("interrupted", 130)
-
-
-def _with_desk(config: Path, work: Callable[[LeaseDesk], Awaitable[T]]) -> T:
-    """Return what somebody does at the desk of the configured service."""
-
-    async def at_desk() -> T:
-        try:
-            section = _service(load(config))
-        except ConfigError as error:
-            fail(str(error), EXIT_FAILED)
-        async with LeaseDesk(section.urls, ClientOptions.of(section)) as desk:
-            return await work(desk)
-
-    with told():
-        return asyncio.run(at_desk())
-
-
-def _service(settings: Settings) -> CoordinatorSettings:
-    """Return where the nodes are: as configured, else those that `seamless up` has started."""
-    section = settings.coordinator
-    if section.urls != CoordinatorSettings().urls or section.client_token_file is not None:
-        return section
-    return stack_leases(settings.state_dir) or section
-
-
 @leases.command("status")
 def status(config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     """Say how each node is and how many of everything there are; 2 when nobody leads."""
@@ -143,7 +69,7 @@ def status(config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
         leases_print.nodes(nodes, as_json=as_json)
         return leads
 
-    if not _with_desk(config, look):
+    if not with_desk(config, look):
         raise typer.Exit(EXIT_NO_QUORUM)
 
 
@@ -163,7 +89,7 @@ def list_(  # noqa: PLR0913, PLR0917 - the options of a command are its paramete
     if len(chosen) > 1:
         fail("choose one of --stale, --poisoned, --waiting, --lanes, --jobs", EXIT_FAILED)
     view = chosen[0] if chosen else "leases"
-    rows = _with_desk(config, lambda desk: desk.rows(view, {"stale": "1"} if stale else {}))
+    rows = with_desk(config, lambda desk: desk.rows(view, {"stale": "1"} if stale else {}))
     leases_print.table(rows, as_json=as_json)
 
 
@@ -180,7 +106,7 @@ def show(  # noqa: PLR0913, PLR0917 - the options of a command are its parameter
     """Show everything that stands in a window, and its version (`token`)."""
     with told():
         name = _window(node, interval, lane, start, end)
-    leases_print.row(_with_desk(config, lambda desk: desk.window(name)), as_json=as_json)
+    leases_print.row(with_desk(config, lambda desk: desk.window(name)), as_json=as_json)
 
 
 @leases.command("revoke")
@@ -192,7 +118,7 @@ def revoke(
     as_json: Json = False,
 ) -> None:
     """Take a lease away: its window is free at once, and no attempt is counted."""
-    _change(config, lambda desk: desk.revoke(token), _Will(yes, reason, as_json))
+    change_it(config, lambda desk: desk.revoke(token), Will(yes, reason, as_json))
 
 
 def _of_window(kind: str, help_: str) -> None:
@@ -211,8 +137,8 @@ def _of_window(kind: str, help_: str) -> None:
     ) -> None:
         with told():
             name = _window(node, interval, lane, start, end)
-        will = _Will(yes, reason, as_json)
-        _change(config, lambda desk: desk.change_window(kind, name, expect), will)
+        will = Will(yes, reason, as_json)
+        change_it(config, lambda desk: desk.change_window(kind, name, expect), will)
 
 
 _of_window("requeue", "Let what waits for another try be tried at once, its attempts forgotten.")
@@ -239,10 +165,10 @@ def complete(  # noqa: PLR0913, PLR0917
         fail("--force and --evidence are needed: nothing has proved it", EXIT_FAILED)
     with told():
         name = _window(node, interval, lane, start, end)
-    _change(
+    change_it(
         config,
         lambda desk: desk.change_window("complete", name, expect, evidence=evidence),
-        _Will(yes, reason, as_json),
+        Will(yes, reason, as_json),
     )
 
 
@@ -260,8 +186,8 @@ def _of_lane(kind: str, help_: str) -> None:
     ) -> None:
         with told():
             name = LaneName(node=node, interval=parse_interval(interval, "--interval"), lane=lane)
-        will = _Will(yes, reason, as_json)
-        _change(config, lambda desk: desk.change_lane(kind, name, expect), will)
+        will = Will(yes, reason, as_json)
+        change_it(config, lambda desk: desk.change_lane(kind, name, expect), will)
 
 
 _of_lane("pause", "Grant nothing more of a lane; leases in force go on.")
@@ -285,8 +211,8 @@ def policy(  # noqa: PLR0913, PLR0917
     """Choose which window of a lane is granted next."""
     with told():
         name = LaneName(node=node, interval=parse_interval(interval, "--interval"), lane=lane)
-    will = _Will(yes, reason, as_json)
-    _change(config, lambda desk: desk.change_lane("policy", name, expect, policy=policy), will)
+    will = Will(yes, reason, as_json)
+    change_it(config, lambda desk: desk.change_lane("policy", name, expect, policy=policy), will)
 
 
 @leases.command("configure")
@@ -302,7 +228,7 @@ def configure(
         settings = load(config)
         check_ttl_ms(settings.backfill.lease_ttl_ms, "backfill.lease_ttl_ms")
         wanted = machine_config(settings.backfill, settings.coordinator)
-    _change(config, lambda desk: desk.configure(wanted, expect), _Will(yes, reason, as_json))
+    change_it(config, lambda desk: desk.configure(wanted, expect), Will(yes, reason, as_json))
 
 
 @leases.command("transfer-leader")
@@ -313,7 +239,7 @@ def transfer_leader(
     as_json: Json = False,
 ) -> None:
     """Let another node lead, as before the one that leads is taken away."""
-    _change(config, lambda desk: desk.transfer(), _Will(yes, reason, as_json))
+    change_it(config, lambda desk: desk.transfer(), Will(yes, reason, as_json))
 
 
 @snapshots.command("export")
@@ -323,7 +249,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a copy of the service's state into a file."""
-    data = _with_desk(config, lambda desk: desk.snapshot())
+    data = with_desk(config, lambda desk: desk.snapshot())
     with told():
         leases_print.row(leases_files.export(data, file), as_json=as_json)
 
@@ -363,30 +289,6 @@ def restore(
         found = leases_files.restore(settings, file, node, reason if yes else None)
         leases_print.row(found, as_json=as_json)
     if not yes:
-        leases_print.dry_run()
-
-
-class _Will:
-    """Whether a person means it."""
-
-    def __init__(self, yes: bool, reason: str, as_json: bool) -> None:
-        if yes and not reason:
-            fail("--reason must be given with --yes", EXIT_FAILED)
-        self.yes = yes
-        self.reason = reason
-        self.as_json = as_json
-
-
-def _change(config: Path, work: Callable[[LeaseDesk], Awaitable[Order]], will: _Will) -> None:
-    """Work an order out, show it, and have it obeyed if that is meant."""
-
-    async def change(desk: LeaseDesk) -> tuple[Order, Mapping[str, Any] | None]:
-        order = await work(desk)
-        return order, await desk.obey(order, will.reason) if will.yes else None
-
-    order, answer = _with_desk(config, change)
-    leases_print.order(order, answer, as_json=will.as_json)
-    if answer is None:
         leases_print.dry_run()
 
 
