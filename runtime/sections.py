@@ -125,7 +125,7 @@ class BackfillSettings(Section):
 class MaterializeSettings(Section):
     """How history gets into the store."""
 
-    flush_rows: int = setting(k.integer(1, 1_000_000), 55_000)
+    flush_rows: int = setting(k.integer(1, 1_000_000), 75_000)
     """Rows that make a flush due."""
 
     flush_wait_ms: int = setting(k.integer(0, 60_000), 250)

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from streams.__main__ import main
 from streams.materialize.prove import Prover
+from streams.process import main
 
 P = ParamSpec("P")
 T = TypeVar("T")
