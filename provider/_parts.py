@@ -57,6 +57,9 @@ from sources import SourceError
 
 CACHE_TTL_S = 3_600.0
 
+FETCHER = "an object with `async def fetch(start, end, *, node_id, interval)`"
+"""What may be asked for bars."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manners:
@@ -271,24 +274,24 @@ def _feed(feed: object) -> LiveDataFeed | None:
     return feed
 
 
-def check_fetcher(bringer: object, option: str = "fetcher") -> None:
+def check_fetcher(bringer: object) -> None:
     """Go on if somebody can be asked for bars, or nobody is to be.
 
     Raises:
         ConfigError: It is something else.
     """
     if bringer is not None and not isinstance(bringer, AutoBackfiller | DataFetcher):
-        allowed = "an object with `async def fetch(start, end, *, node_id, interval)`"
-        raise ConfigError([Problem(option, bringer, allowed)])
+        raise ConfigError([Problem("fetcher", bringer, FETCHER)])
 
 
 def check_live_fetcher(fetcher: object, options: JudgeOptions) -> None:
     """Go on if somebody can be polled for live bars, and there is no other feed.
 
     Raises:
-        ConfigError: It is something else, or there is one.
+        ConfigError: It is something else, as an `AutoBackfiller` is, or there is one.
     """
-    check_fetcher(fetcher, "live_fetcher")
+    if not isinstance(fetcher, DataFetcher):
+        raise ConfigError([Problem("live_fetcher", fetcher, FETCHER)])
     if "live_feed" in options:
         raise ConfigError([Problem("live_fetcher", fetcher, "left out beside a live_feed")])
 

@@ -17,6 +17,7 @@ from provider import (
     ClosedError,
     ConfigError,
     ConformancePipeline,
+    DataFetcherAutoBackfiller,
     DataUnavailableError,
     EnhancedQuestDBProvider,
     InvalidValueError,
@@ -114,6 +115,16 @@ def test_a_live_fetcher_beside_a_live_feed_is_refused() -> None:
         EnhancedQuestDBProvider.from_settings(
             kafka_settings(), live_fetcher=upstream, live_feed=feed
         )
+
+
+def test_who_only_backfills_is_no_live_fetcher() -> None:
+    """It has no `fetch` to be polled by, which would come out long after, in the stream."""
+    backfiller: Any = DataFetcherAutoBackfiller(Upstream(sessions()))
+    with pytest.raises(ConfigError, match="async def fetch") as refused:
+        EnhancedQuestDBProvider(DSN, live_fetcher=backfiller)
+    assert (refused.value.key, refused.value.value) == ("live_fetcher", backfiller)
+    with pytest.raises(ConfigError, match="live_fetcher: must be an object with `async def fetch"):
+        EnhancedQuestDBProvider.from_settings(kafka_settings(), live_fetcher=backfiller)
 
 
 def test_a_lease_that_leaves_no_time_to_publish_is_refused() -> None:
