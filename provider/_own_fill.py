@@ -45,10 +45,16 @@ class OwnRequests:
         self._lock = threading.Lock()
         self._worker: OwnWorker | None = None
 
-    async def submit(self, request: BackfillRequest) -> AsyncGenerator[BackfillStatus]:
+    async def submit(
+        self, request: BackfillRequest, on_sent: Callable[[], None]
+    ) -> AsyncGenerator[BackfillStatus]:
         """Yield each status of a request, the last one being final.
 
         Who listens no longer takes the request back.
+
+        Args:
+            request: What is wanted.
+            on_sent: Called when the worker has it.
 
         Raises:
             SecondWorkerError: Without a lease service there may be one fetch worker, and another
@@ -65,6 +71,7 @@ class OwnRequests:
         serving = asyncio.wrap_future(
             asyncio.run_coroutine_threadsafe(worker.serve(request, told), worker.loop)
         )
+        on_sent()
         serving.add_done_callback(lambda _: statuses.put_nowait(None))
         try:
             while (status := await statuses.get()) is not None:
