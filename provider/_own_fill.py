@@ -7,6 +7,7 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
+from functools import partial
 
 import pandas as pd
 
@@ -17,6 +18,7 @@ from provider._ask import Ask
 from provider._fill import Fetch
 from provider._filled import Filled, Filler, Progress
 from runtime import Clock, Settings
+from runtime.metrics import Metrics
 from sources import Source
 from worker import OwnWorker
 
@@ -40,8 +42,9 @@ class OwnRequests:
 
     go_on = False
 
-    def __init__(self, settings: Settings, source: Source, clock: Clock) -> None:
-        self._hire: Callable[[], OwnWorker] = lambda: OwnWorker(settings, source, clock)
+    def __init__(self, settings: Settings, source: Source, clock: Clock, metrics: Metrics) -> None:
+        # Whoever is hired after a loop has ended counts on.
+        self._hire: Callable[[], OwnWorker] = partial(OwnWorker, settings, source, clock, metrics)
         self._lock = threading.Lock()
         self._worker: OwnWorker | None = None
 

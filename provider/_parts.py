@@ -1,7 +1,7 @@
 """What a provider is made of, and how its options become that."""
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -114,8 +114,8 @@ class Ground:
     filler: Filler | None
     nodes: Nodes
     calendars: Calendars
-    series: Iterable[Series] = ()
-    """Those that the configuration lists."""
+    metrics: ProviderMetrics
+    """Where figures are told."""
 
     closing: Sequence[Any] = ()
     """What else is closed with the provider."""
@@ -129,7 +129,7 @@ def assemble(ground: Ground, manners: Manners, options: JudgeOptions, **defaults
     """
     clock, config = manners.clock, manners.config
     feed = _feed(options.get("live_feed"))
-    metrics = options.get("metrics") or defaults.get("metrics") or ProviderMetrics(ground.series)
+    metrics = ground.metrics
     caches = _caches(options, clock)
     ttl_s = options.get("cache_ttl", defaults.get("cache_ttl", CACHE_TTL_S))
     if isinstance(ttl_s, bool) or not isinstance(ttl_s, int | float) or ttl_s < 0:
@@ -191,8 +191,10 @@ def direct_parts(
     )
     nodes, calendars = direct_nodes(options, source)
     filler = _filler(storage, bringer, config, options.get("coordinator"))
-    ground = Ground(storage=storage, filler=filler, nodes=nodes, calendars=calendars)
-    return assemble(ground, manners, options, metrics=metrics)
+    ground = Ground(
+        storage=storage, filler=filler, nodes=nodes, calendars=calendars, metrics=metrics
+    )
+    return assemble(ground, manners, options)
 
 
 def backfill_config(options: Mapping[str, Any]) -> BackfillConfig:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from prometheus_client import CollectorRegistry
 
 from bars.calendars import Exchange
 from bars.series import Series
@@ -23,10 +24,12 @@ from provider import (
     InvalidValueError,
     NodeSettings,
     PollingFeed,
+    ProviderMetrics,
     SeamlessDataProvider,
 )
 from provider.testing import MemoryStorage
 from runtime import BackfillSettings, Settings, SourceSettings
+from runtime.metrics import Metrics
 from tests.provider_help import (
     DAY,
     END,
@@ -96,6 +99,21 @@ def test_a_fetcher_over_kafka_is_a_source_of_the_configuration(
 def test_a_name_without_a_fetcher_is_refused() -> None:
     with pytest.raises(ConfigError, match="left out without a fetcher"):
         EnhancedQuestDBProvider.from_settings(kafka_settings("a"), source_name="a")
+
+
+def test_figures_of_the_own_worker_are_told_beside_those_of_the_provider() -> None:
+    """One registry is served: whoever brings the bars, its figures stand there under own names."""
+    settings, worker = kafka_settings("a"), Metrics().registry
+    own, others = (ProviderMetrics() for _ in range(2))
+    EnhancedQuestDBProvider.from_settings(settings, metrics=others)
+    for _ in range(2):  # two providers may tell theirs together
+        EnhancedQuestDBProvider.from_settings(settings, metrics=own, fetcher=Upstream(sessions()))
+
+    def names(registry: CollectorRegistry) -> list[str]:
+        return sorted(family.name for family in registry.collect())
+
+    assert names(others.registry) == names(ProviderMetrics().registry)
+    assert names(own.registry) == sorted([*names(others.registry), *names(worker)])
 
 
 def test_live_bars_are_published_under_leases_or_not_at_all() -> None:
