@@ -7,6 +7,7 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
+from functools import partial
 
 import pandas as pd
 
@@ -17,6 +18,7 @@ from provider._ask import Ask
 from provider._fill import Fetch
 from provider._filled import Filled, Filler, Progress
 from runtime import Clock, Settings
+from runtime.metrics import Metrics
 from sources import Source
 from worker import OwnWorker
 
@@ -40,15 +42,22 @@ class OwnRequests:
 
     go_on = False
 
-    def __init__(self, settings: Settings, source: Source, clock: Clock) -> None:
-        self._hire: Callable[[], OwnWorker] = lambda: OwnWorker(settings, source, clock)
+    def __init__(self, settings: Settings, source: Source, clock: Clock, metrics: Metrics) -> None:
+        # Whoever is hired after a loop has ended counts on.
+        self._hire: Callable[[], OwnWorker] = partial(OwnWorker, settings, source, clock, metrics)
         self._lock = threading.Lock()
         self._worker: OwnWorker | None = None
 
-    async def submit(self, request: BackfillRequest) -> AsyncGenerator[BackfillStatus]:
+    async def submit(
+        self, request: BackfillRequest, on_sent: Callable[[], None]
+    ) -> AsyncGenerator[BackfillStatus]:
         """Yield each status of a request, the last one being final.
 
         Who listens no longer takes the request back.
+
+        Args:
+            request: What is wanted.
+            on_sent: Called when the worker has it.
 
         Raises:
             SecondWorkerError: Without a lease service there may be one fetch worker, and another
@@ -65,6 +74,7 @@ class OwnRequests:
         serving = asyncio.wrap_future(
             asyncio.run_coroutine_threadsafe(worker.serve(request, told), worker.loop)
         )
+        on_sent()
         serving.add_done_callback(lambda _: statuses.put_nowait(None))
         try:
             while (status := await statuses.get()) is not None:

@@ -1,7 +1,7 @@
 """What a provider is made of, and how its options become that."""
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -57,6 +57,9 @@ from sources import SourceError
 
 CACHE_TTL_S = 3_600.0
 
+FETCHER = "an object with `async def fetch(start, end, *, node_id, interval)`"
+"""What may be asked for bars."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manners:
@@ -111,8 +114,8 @@ class Ground:
     filler: Filler | None
     nodes: Nodes
     calendars: Calendars
-    series: Iterable[Series] = ()
-    """Those that the configuration lists."""
+    metrics: ProviderMetrics
+    """Where figures are told."""
 
     closing: Sequence[Any] = ()
     """What else is closed with the provider."""
@@ -126,7 +129,7 @@ def assemble(ground: Ground, manners: Manners, options: JudgeOptions, **defaults
     """
     clock, config = manners.clock, manners.config
     feed = _feed(options.get("live_feed"))
-    metrics = options.get("metrics") or defaults.get("metrics") or ProviderMetrics(ground.series)
+    metrics = ground.metrics
     caches = _caches(options, clock)
     ttl_s = options.get("cache_ttl", defaults.get("cache_ttl", CACHE_TTL_S))
     if isinstance(ttl_s, bool) or not isinstance(ttl_s, int | float) or ttl_s < 0:
@@ -188,8 +191,10 @@ def direct_parts(
     )
     nodes, calendars = direct_nodes(options, source)
     filler = _filler(storage, bringer, config, options.get("coordinator"))
-    ground = Ground(storage=storage, filler=filler, nodes=nodes, calendars=calendars)
-    return assemble(ground, manners, options, metrics=metrics)
+    ground = Ground(
+        storage=storage, filler=filler, nodes=nodes, calendars=calendars, metrics=metrics
+    )
+    return assemble(ground, manners, options)
 
 
 def backfill_config(options: Mapping[str, Any]) -> BackfillConfig:
@@ -271,24 +276,24 @@ def _feed(feed: object) -> LiveDataFeed | None:
     return feed
 
 
-def check_fetcher(bringer: object, option: str = "fetcher") -> None:
+def check_fetcher(bringer: object) -> None:
     """Go on if somebody can be asked for bars, or nobody is to be.
 
     Raises:
         ConfigError: It is something else.
     """
     if bringer is not None and not isinstance(bringer, AutoBackfiller | DataFetcher):
-        allowed = "an object with `async def fetch(start, end, *, node_id, interval)`"
-        raise ConfigError([Problem(option, bringer, allowed)])
+        raise ConfigError([Problem("fetcher", bringer, FETCHER)])
 
 
 def check_live_fetcher(fetcher: object, options: JudgeOptions) -> None:
     """Go on if somebody can be polled for live bars, and there is no other feed.
 
     Raises:
-        ConfigError: It is something else, or there is one.
+        ConfigError: It is something else, as an `AutoBackfiller` is, or there is one.
     """
-    check_fetcher(fetcher, "live_fetcher")
+    if not isinstance(fetcher, DataFetcher):
+        raise ConfigError([Problem("live_fetcher", fetcher, FETCHER)])
     if "live_feed" in options:
         raise ConfigError([Problem("live_fetcher", fetcher, "left out beside a live_feed")])
 

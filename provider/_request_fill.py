@@ -1,7 +1,7 @@
 """Brings missing bars over Kafka: one request a call, whose status is followed to its end."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Protocol
 
@@ -26,8 +26,13 @@ class Requests(Protocol):
     go_on: bool
     """Whether one that nobody follows any longer is served all the same."""
 
-    def submit(self, request: BackfillRequest) -> AsyncGenerator[BackfillStatus]:
-        """Ask, and yield each status, the last one being final."""
+    def submit(
+        self, request: BackfillRequest, on_sent: Callable[[], None]
+    ) -> AsyncGenerator[BackfillStatus]:
+        """Ask, and yield each status, the last one being final.
+
+        `on_sent` is called as soon as somebody else may know of the request.
+        """
         ...
 
     async def take_back(self, request_id: str) -> None:
@@ -74,16 +79,20 @@ class RequestFiller:
             requested_by="provider",
             reason="fetch",
         )
+        sent = asyncio.Event()
         async with self._slots:
             try:
-                return await self._follow(request, progress)
+                return await self._follow(request, sent, progress)
             except asyncio.CancelledError as cancelled:
-                if WITHDRAWN in cancelled.args:
+                # Of what nobody has heard, a cancel would be all that anybody hears.
+                if WITHDRAWN in cancelled.args and sent.is_set():
                     await self._take_back(request)
                 raise
 
-    async def _follow(self, request: BackfillRequest, progress: Progress) -> Filled:
-        async with aclosing(self._requests.submit(request)) as statuses:
+    async def _follow(
+        self, request: BackfillRequest, sent: asyncio.Event, progress: Progress
+    ) -> Filled:
+        async with aclosing(self._requests.submit(request, sent.set)) as statuses:
             async for status in statuses:
                 log.debug(
                     "backfill_status", request_id=request.request_id, state=status.state.value

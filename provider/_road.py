@@ -8,6 +8,7 @@ from provider._publishing_feed import PublishingFeed
 from provider._request_fill import RequestFiller
 from provider._slots import Slots
 from provider.backfills import BackfillRequests
+from provider.metrics import ProviderMetrics
 from provider.options import RoadOptions
 from runtime import BY_PROVIDER, ConfigError, Problem, Settings, SourceSettings
 from sources import given_source
@@ -16,10 +17,18 @@ from sources import given_source
 def road_filler(
     settings: Settings,
     manners: Manners,
+    metrics: ProviderMetrics,
     fetcher: AutoBackfiller | DataFetcher | None,
     source_name: str | None,
 ) -> Filler:
     """Return who brings missing bars.
+
+    Args:
+        settings: The configuration.
+        manners: How the provider works.
+        metrics: Where a fetcher's worker tells its figures too.
+        fetcher: Brings the bars of its source; None: the fetch workers bring everything.
+        source_name: Its source, where there are several that it may be.
 
     Raises:
         ConfigError: The fetcher is none, or the configuration has no source for it.
@@ -33,7 +42,9 @@ def road_filler(
     check_fetcher(fetcher)
     said = _source_of(settings, source_name)
     source = given_source(said, AskedFetcher(asking_of(fetcher, said.name)))
-    own = RequestFiller(OwnRequests(settings, source, manners.clock), Slots(most))
+    own = RequestFiller(
+        OwnRequests(settings, source, manners.clock, metrics.of_worker()), Slots(most)
+    )
     return SplitFiller(own, over_kafka, lambda series: said.name in settings.node(series).sources)
 
 

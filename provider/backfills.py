@@ -32,6 +32,10 @@ _RETRY = Backoff(0.2, 2.0)
 log = logger(__name__)
 
 
+def _unheard() -> None:
+    """Tell nobody."""
+
+
 class BackfillRequests:
     """Publishes requests and follows their status. May be used from several event loops."""
 
@@ -45,8 +49,14 @@ class BackfillRequests:
         self._lock = threading.Lock()
         self._producer: Producer | None = None
 
-    async def publish(self, request: BackfillRequest) -> None:
+    async def publish(
+        self, request: BackfillRequest, on_sent: Callable[[], None] = _unheard
+    ) -> None:
         """Return once the request is acknowledged.
+
+        Args:
+            request: What is published.
+            on_sent: Called when it is given to Kafka, from where on it may be in the topic.
 
         Raises:
             TopicsError: It is not known to be in the topic.
@@ -55,15 +65,22 @@ class BackfillRequests:
             value = await codec.encode(self._topics.requests, request)
         producer = await asyncio.to_thread(self._opened)
         headers = [("request_id", request.request_id.encode())]
+        on_sent()
         sent = producer.send(self._topics.requests.name, request.request_id, value, headers)
         await asyncio.wrap_future(sent)
         log.info("backfill_requested", request_id=request.request_id, kind=request.kind.value)
 
-    async def submit(self, request: BackfillRequest) -> AsyncGenerator[BackfillStatus]:
+    async def submit(
+        self, request: BackfillRequest, on_sent: Callable[[], None] = _unheard
+    ) -> AsyncGenerator[BackfillStatus]:
         """Publish the request and yield each status of it, the last one being final.
 
         Ends by itself only with a final status: whoever waits brings the deadline. Brokers and
         a registry that are away for a moment are waited for.
+
+        Args:
+            request: What is published.
+            on_sent: Called when it is given to Kafka; until then nobody else can know of it.
 
         Raises:
             TopicsError: It could not be published, or its status cannot be read at all.
@@ -74,7 +91,7 @@ class BackfillRequests:
         key = request.request_id.encode()
         try:
             await tail.start()
-            await self.publish(request)
+            await self.publish(request, on_sent)
             async with self._codec() as codec:
                 while True:
                     for value in await tail.values_of(key):

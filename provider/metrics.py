@@ -10,7 +10,7 @@ from threading import Lock
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from bars.series import Series
-from runtime.metrics import Count, Level, Spread
+from runtime.metrics import Count, Level, Metrics, Spread
 
 NODES_MAX = 100
 OTHER = "other"
@@ -35,6 +35,7 @@ class ProviderMetrics:
         self._lock = Lock()
         self._last: dict[tuple[str, str], int] = {}
         self._cached = [0, 0]
+        self._worker: Metrics | None = None
         self.sla_seconds = self._spread(
             "seamless_sla_deadline_seconds",
             "Time of a fetch, by phase and in total.",
@@ -76,6 +77,16 @@ class ProviderMetrics:
         self.failures = self._count(
             "backfill_failure", "Windows that finally failed.", "error_class"
         )
+
+    def of_worker(self) -> Metrics:
+        """Return the figures of a fetch worker in this process, told in the same registry.
+
+        They are there from the first call on: most providers have no worker.
+        """
+        with self._lock:
+            if self._worker is None:
+                self._worker = Metrics(self.registry)
+            return self._worker
 
     def node(self, node_id: str) -> str:
         """Return the label of a node."""

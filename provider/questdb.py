@@ -17,6 +17,7 @@ from provider._parts import (
 )
 from provider._road import road_feed, road_filler
 from provider.live import PollingConfig, PollingFeed
+from provider.metrics import ProviderMetrics
 from provider.options import RoadOptions, StoreOptions, refuse_unknown
 from provider.seamless import SeamlessDataProvider
 from provider.storage_questdb import QuestDBStorage
@@ -132,12 +133,13 @@ class EnhancedQuestDBProvider(SeamlessDataProvider):
         if live_fetcher is not None:
             feeds = [road_feed(settings, manners, live_fetcher, options)]
             options["live_feed"] = feeds[0]
+        metrics = options.get("metrics") or ProviderMetrics(settings.nodes)
         ground = Ground(
             storage=QuestDBStorage(Store(settings.store), settings.ranks, manners.clock),
-            filler=road_filler(settings, manners, fetcher, options.get("source_name")),
+            filler=road_filler(settings, manners, metrics, fetcher, options.get("source_name")),
             nodes=settings.node,
             calendars=settings.calendar,
-            series=settings.nodes,
+            metrics=metrics,
             closing=feeds,
         )
         provider = cls.__new__(cls)

@@ -1,7 +1,7 @@
 """The catalogue of metrics: every figure that a process tells, with labels that are bounded.
 
-One `Metrics` is made at a process's edge and handed down; it has a registry of its own, so two
-of them in one process (as in tests) do not meet.
+One `Metrics` is made at a process's edge and handed down; it has a registry of its own unless one
+is given, so two of them in one process (as in tests) do not meet.
 """
 
 from dataclasses import dataclass, field
@@ -85,8 +85,9 @@ class Served:
 class Metrics:
     """Every metric that there is; a process uses those of its role."""
 
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        """Make the metrics; they are told in `registry`, which holds one such set at most."""
+        self.registry = CollectorRegistry() if registry is None else registry
         self.chunks_judged = self._count(
             "chunks_judged_total", "Chunks that conformance has judged.", "verdict"
         )

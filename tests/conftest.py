@@ -3,19 +3,20 @@
 `SEAMLESS_TEST_STACK` says which servers: `local` (default: started once for the run on free ports
 and stopped at its end), `external` (addresses from `SEAMLESS_TEST_KAFKA`,
 `SEAMLESS_TEST_REGISTRY` and `SEAMLESS_TEST_QUESTDB`) or `containers` (official images, needs a
-Docker engine). Tests share the servers and never each other's topics, subjects or tables: each
-has prefixes of its own, and what it made is removed when it is over.
+Docker engine). Tests share the servers and never the topics, subjects or tables of others: each
+has prefixes of its own, or its module has, and what was made is removed when it is over.
 """
 
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+import pytest_asyncio
 from confluent_kafka.admin import AdminClient
 
 import topics
@@ -99,9 +100,8 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Addresses]:
         )
 
 
-@pytest.fixture
-def settings(stack: Addresses, tmp_path: Path) -> Iterator[Settings]:
-    """Settings with prefixes and a state folder that no other test has; no topics, no tables."""
+@contextmanager
+def _settings_on(stack: Addresses, folder: Path) -> Iterator[Settings]:
     name = f"t{secrets.token_hex(4)}"
     made = Settings(
         kafka=KafkaSettings(
@@ -113,8 +113,8 @@ def settings(stack: Addresses, tmp_path: Path) -> Iterator[Settings]:
         ),
         registry=RegistrySettings(url=stack.registry_url),
         store=StoreSettings(dsn=stack.dsn, table_prefix=f"{name}_"),
-        state_dir=tmp_path / "state",
-        base=tmp_path,
+        state_dir=folder / "state",
+        base=folder,
     )
     yield made
     _remove_topics(made.kafka)
@@ -122,10 +122,27 @@ def settings(stack: Addresses, tmp_path: Path) -> Iterator[Settings]:
 
 
 @pytest.fixture
+def settings(stack: Addresses, tmp_path: Path) -> Iterator[Settings]:
+    """Settings with prefixes and a state folder that no other test has; no topics, no tables."""
+    with _settings_on(stack, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
 async def applied(settings: Settings) -> Settings:
     """Return the same with topics and schemas in place."""
     await topics.apply(settings)
     return settings
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def module_applied(
+    stack: Addresses, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Settings]:
+    """Topics and schemas that the tests of a module share; each has series of its own."""
+    with _settings_on(stack, tmp_path_factory.mktemp("module")) as made:
+        await topics.apply(made)
+        yield made
 
 
 def _remove_topics(kafka: KafkaSettings) -> None:

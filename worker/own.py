@@ -44,11 +44,11 @@ Told = Callable[[BackfillStatus], None]
 class OwnWorker:
     """Serves the requests of one event loop, with one source."""
 
-    def __init__(self, settings: Settings, source: Source, clock: Clock) -> None:
+    def __init__(self, settings: Settings, source: Source, clock: Clock, metrics: Metrics) -> None:
         """Begin to work in the running loop; who serves waits until it does."""
         self._settings = settings
         self._source = source
-        self._patience = Patience(clock, Metrics())
+        self._patience = Patience(clock, metrics)
         self._told: dict[str, Told] = {}
         self._taking_back: set[asyncio.Task[None]] = set()
         self.loop = asyncio.get_running_loop()

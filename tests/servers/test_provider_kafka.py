@@ -1,7 +1,7 @@
 """The provider that asks over Kafka: real topics and store, a scripted worker behind them."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from avro_schemas import BackfillRequest, BackfillStatus, RequestKind, RequestState, WindowFailure
+from bars.calendars import AlwaysOpen
 from bars.window import Window
 from provider import (
     BackfillFailedError,
@@ -17,11 +18,16 @@ from provider import (
     EnhancedQuestDBProvider,
     InvalidValueError,
 )
+from provider._ask import Ask
+from provider._flight import WITHDRAWN
+from provider._request_fill import RequestFiller
+from provider._slots import Slots
 from runtime import BackfillSettings, Settings, SourceSettings, SystemClock
 from tests.provider_help import DAY, END, NODE, SERIES, START, STOCK, same
 from tests.provider_suite import sessions
 from tests.servers.agents import write_config
 from tests.servers.clerk import clerk, status_of, store_bars
+from topics import Catalogue, Reader
 
 pytestmark = pytest.mark.servers
 
@@ -193,6 +199,46 @@ async def test_a_provider_is_made_from_a_file(configured: Settings, tmp_path: Pa
     async with EnhancedQuestDBProvider.from_config(config, strategy="fail_fast") as provider:
         assert same(await provider.fetch(START, END, **ASK), sessions())
         assert await provider.coverage(**ASK) == [(START, END - DAY)]
+
+
+class Held(BackfillRequests):
+    """Requests that go no further than to one side of being published."""
+
+    def __init__(self, settings: Settings, *, published: bool) -> None:
+        super().__init__(settings, SystemClock())
+        self.there = asyncio.Event()
+        self._published = published
+
+    async def publish(
+        self, request: BackfillRequest, on_sent: Callable[[], None] = lambda: None
+    ) -> None:
+        submits = request.kind is RequestKind.SUBMIT
+        if self._published or not submits:
+            await super().publish(request, on_sent)
+        if submits:
+            self.there.set()
+            await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(("published", "records"), [(False, 0), (True, 2)])
+async def test_only_what_was_published_is_taken_back(
+    applied: Settings, published: bool, records: int
+) -> None:
+    """A cancel of what nobody has seen would leave the status of a request that never was."""
+    requests = Held(applied, published=published)
+    ask = Ask(SERIES, Window(START, END), STOCK, AlwaysOpen(), "mine")
+    filler = RequestFiller(requests, Slots(1))
+    filling = asyncio.create_task(filler.fill(ask, (ask.window,), lambda _share: None))
+    await requests.there.wait()
+    filling.cancel(WITHDRAWN)
+    await asyncio.wait((filling,))
+    await filler.close()
+    assert filling.cancelled()
+    topic, kafka = Catalogue.of(applied.kafka).requests, applied.kafka
+    readers = [Reader(kafka, topic.name, partition) for partition in range(kafka.partitions)]
+    assert sum(reader.end() for reader in readers) == records
+    for reader in readers:
+        reader.close()
 
 
 async def test_only_statuses_of_the_own_request_are_followed(configured: Settings) -> None:

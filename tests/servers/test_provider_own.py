@@ -16,8 +16,9 @@ from bars.frame import BarFrame
 from bars.window import Window
 from ops.stack import LocalStack
 from ops.stack.fleet import NodePorts
-from provider import EnhancedQuestDBProvider
+from provider import EnhancedQuestDBProvider, ProviderMetrics
 from tests.faults.road import MINUTE, WINDOW_BARS, Agent, Road
+from tests.lease_suite import eventually
 from tests.provider_help import Upstream, same
 from topics import members
 from worker import SecondWorkerError
@@ -107,13 +108,17 @@ async def test_two_providers_ask_for_each_bar_once_and_the_fleet_for_none(own: O
     ask: dict[str, Any] = {"node_id": series.node, "interval": MINUTE}
     rng, begin = Random(7), own.window.start
     starts = [begin + MINUTE * rng.randrange(2 * WINDOW_BARS) for _ in range(20)]
+    told = ProviderMetrics()
+    options: dict[str, Any] = {"fetcher": upstream, "metrics": told}
     async with (
-        EnhancedQuestDBProvider.from_settings(own.settings, fetcher=upstream) as one,
-        EnhancedQuestDBProvider.from_settings(own.settings, fetcher=upstream) as other,
+        EnhancedQuestDBProvider.from_settings(own.settings, **options) as one,
+        EnhancedQuestDBProvider.from_settings(own.settings, **options) as other,
     ):
         wanted = [(one, begin), (other, begin), *((rng.choice((one, other)), s) for s in starts)]
         async with asyncio.timeout(120):
             frames = await asyncio.gather(*(p.fetch(s, s + SPAN, **ask) for p, s in wanted))
+        # Bars are visible before whoever brought them has told the lease service.
+        await eventually(lambda: _done(told) == len(upstream.calls))
     for frame, (_, start) in zip(frames, wanted, strict=True):
         assert same(frame, truth.inside(_window(start)))
         assert {each["lane"] for each in frame.attrs["seamless"]["sources"]} == {"bf:mine"}
@@ -128,7 +133,9 @@ async def test_one_worker_serves_several_event_loops_one_after_another_too(own: 
     truth = own.truth[series.node]
     upstream = Upstream(truth)
     ask: dict[str, Any] = {"node_id": series.node, "interval": MINUTE}
-    async with EnhancedQuestDBProvider.from_settings(own.settings, fetcher=upstream) as provider:
+    told = ProviderMetrics()
+    options: dict[str, Any] = {"fetcher": upstream, "metrics": told}
+    async with EnhancedQuestDBProvider.from_settings(own.settings, **options) as provider:
 
         def in_a_loop_of_its_own(begin: int) -> pd.DataFrame:
             return asyncio.run(provider.fetch(begin, begin + SPAN, **ask))
@@ -143,6 +150,9 @@ async def test_one_worker_serves_several_event_loops_one_after_another_too(own: 
     assert same(here, truth.inside(_window(start + SPAN)))
     assert same(there, truth.inside(_window(start + SPAN)))
     assert same(other, truth.inside(_window(start + 2 * SPAN)))
+    answers = {"source": "mine"}
+    counted = told.registry.get_sample_value("seamless_source_seconds_count", answers)
+    assert counted == len(upstream.calls), "who is hired anew counts on"
     assert np.unique(upstream.asked, return_counts=True)[1].max() == 1
 
 
@@ -204,6 +214,11 @@ async def test_without_a_lease_service_there_is_one_worker_and_it_may_be_this_pr
                     await two.fetch(start, start + 2 * SPAN, **ask)
     finally:
         await lone.close()
+
+
+def _done(metrics: ProviderMetrics) -> float | None:
+    """Return how many windows workers have brought to their end."""
+    return metrics.registry.get_sample_value("seamless_windows_total", {"state": "done"})
 
 
 def _window(start: int) -> Window:

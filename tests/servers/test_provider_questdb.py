@@ -24,7 +24,7 @@ from provider import (
 )
 from runtime import Settings
 from store import Store, UnstorableRowError
-from tests.provider_behaviour import BehaviourSuite, World
+from tests.provider_behaviour import ASK, BehaviourSuite, World
 from tests.provider_help import (
     DAY,
     END,
@@ -61,6 +61,8 @@ class TestStorage(StorageSuite):
 
 class QuestDBWorld:
     """QuestDB and a fetcher, nothing else."""
+
+    ask = ASK
 
     def __init__(self, settings: Settings) -> None:
         self.upstream = Upstream(sessions())

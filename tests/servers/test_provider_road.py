@@ -26,7 +26,7 @@ from provider import EnhancedQuestDBProvider, SeamlessDataProvider
 from runtime import Settings, SourceSettings, SystemClock
 from sources import bars_of
 from store import Store
-from tests.provider_behaviour import BehaviourSuite, World
+from tests.provider_behaviour import ASK, BehaviourSuite, World
 from tests.provider_help import SERIES, STOCK, Upstream
 from tests.provider_suite import sessions
 from tests.servers.clerk import status_of, store_bars
@@ -127,6 +127,8 @@ class Worker:
 
 class RoadWorld:
     """Kafka, QuestDB, and somebody who serves requests."""
+
+    ask = ASK
 
     def __init__(self, settings: Settings, upstream: Upstream) -> None:
         self.upstream = upstream

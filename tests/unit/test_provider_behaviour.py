@@ -7,13 +7,15 @@ import pytest
 
 from bars.window import Window
 from provider import MemoryCache, NewRecord, SQLiteCache, SQLiteStorage, Storage
-from tests.provider_behaviour import BehaviourSuite, World
+from tests.provider_behaviour import ASK, BehaviourSuite, World
 from tests.provider_help import SERIES, Upstream, clock_at
 from tests.provider_suite import LANE, Made, sessions
 
 
 class LocalWorld:
     """A storage in a file, a memory cache and a cache file before it."""
+
+    ask = ASK
 
     def __init__(self, folder: Path) -> None:
         self.upstream = Upstream(sessions())

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from prometheus_client import CollectorRegistry
 
 from bars.calendars import Exchange
 from bars.series import Series
@@ -17,15 +18,18 @@ from provider import (
     ClosedError,
     ConfigError,
     ConformancePipeline,
+    DataFetcherAutoBackfiller,
     DataUnavailableError,
     EnhancedQuestDBProvider,
     InvalidValueError,
     NodeSettings,
     PollingFeed,
+    ProviderMetrics,
     SeamlessDataProvider,
 )
 from provider.testing import MemoryStorage
 from runtime import BackfillSettings, Settings, SourceSettings
+from runtime.metrics import Metrics
 from tests.provider_help import (
     DAY,
     END,
@@ -97,6 +101,21 @@ def test_a_name_without_a_fetcher_is_refused() -> None:
         EnhancedQuestDBProvider.from_settings(kafka_settings("a"), source_name="a")
 
 
+def test_figures_of_the_own_worker_are_told_beside_those_of_the_provider() -> None:
+    """One registry is served: whoever brings the bars, its figures stand there under own names."""
+    settings, worker = kafka_settings("a"), Metrics().registry
+    own, others = (ProviderMetrics() for _ in range(2))
+    EnhancedQuestDBProvider.from_settings(settings, metrics=others)
+    for _ in range(2):  # two providers may tell theirs together
+        EnhancedQuestDBProvider.from_settings(settings, metrics=own, fetcher=Upstream(sessions()))
+
+    def names(registry: CollectorRegistry) -> list[str]:
+        return sorted(family.name for family in registry.collect())
+
+    assert names(others.registry) == names(ProviderMetrics().registry)
+    assert names(own.registry) == sorted([*names(others.registry), *names(worker)])
+
+
 def test_live_bars_are_published_under_leases_or_not_at_all() -> None:
     """Without a lease service two providers would publish one series, each its own bars."""
     with pytest.raises(ConfigError) as refused:
@@ -114,6 +133,16 @@ def test_a_live_fetcher_beside_a_live_feed_is_refused() -> None:
         EnhancedQuestDBProvider.from_settings(
             kafka_settings(), live_fetcher=upstream, live_feed=feed
         )
+
+
+def test_who_only_backfills_is_no_live_fetcher() -> None:
+    """It has no `fetch` to be polled by, which would come out long after, in the stream."""
+    backfiller: Any = DataFetcherAutoBackfiller(Upstream(sessions()))
+    with pytest.raises(ConfigError, match="async def fetch") as refused:
+        EnhancedQuestDBProvider(DSN, live_fetcher=backfiller)
+    assert (refused.value.key, refused.value.value) == ("live_fetcher", backfiller)
+    with pytest.raises(ConfigError, match="live_fetcher: must be an object with `async def fetch"):
+        EnhancedQuestDBProvider.from_settings(kafka_settings(), live_fetcher=backfiller)
 
 
 def test_a_lease_that_leaves_no_time_to_publish_is_refused() -> None:

@@ -1,6 +1,7 @@
 """Metrics: what there is, what labels may be, and how they are read."""
 
 import httpx
+from prometheus_client import CollectorRegistry
 
 from runtime.metrics import LABEL_SETS_MAX, Metrics
 
@@ -41,6 +42,12 @@ def test_two_sets_of_metrics_do_not_meet() -> None:
     one, other = Metrics(), Metrics()
     one.bars_stored.add(5)
     assert other.registry.get_sample_value("seamless_bars_stored_total") == 0
+
+
+def test_metrics_are_told_in_the_registry_that_is_given() -> None:
+    registry = CollectorRegistry()
+    Metrics(registry).bars_stored.add(5)
+    assert registry.get_sample_value("seamless_bars_stored_total") == 5
 
 
 def test_labels_are_bounded_and_nothing_is_lost() -> None:
