@@ -17,7 +17,7 @@ from store.errors import (
 _PROTOCOL_VERSION = 2
 """Doubles travel as their bytes. Asking the server what it speaks costs a request at each start."""
 
-_BUFFER_BYTES = 11 << 20
+_BUFFER_BYTES = 13 << 20
 """What 75,000 bars take, and a little more: a buffer that grows by doubling is kept half empty."""
 
 _BUFFER_BYTES_MAX = 512 << 20
