@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from ops.stack.addresses import is_taken
 from ops.stack.errors import NotReadyError, PortTakenError
+from ops.stack.listening import is_taken
 from ops.stack.processes import ProcessId, kill, listener, spawn, stop
 from ops.stack.service import STACK_VARIABLE, Service, ServiceStatus
 from ops.stack.state import Record, StateFolder

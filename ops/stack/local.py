@@ -14,11 +14,12 @@ from rich.console import Console
 
 import topics
 from bars.errors import InvalidValueError
-from ops.stack.addresses import Addresses, Ports, is_taken
+from ops.stack.addresses import Addresses, Ports
 from ops.stack.agents import agents, coordinators
 from ops.stack.control import Control
 from ops.stack.errors import MissingExtraError, StateFolderError
 from ops.stack.fleet import ADMIN_TOKEN, FOLDER, Asked, make_secrets
+from ops.stack.listening import is_taken
 from ops.stack.lock import locked
 from ops.stack.pinned import bundles
 from ops.stack.processes import ProcessId, kill

@@ -17,9 +17,10 @@ from pathlib import Path
 import httpx
 
 from bars.errors import SeamlessError
-from ops.stack.addresses import HOST, Addresses, Ports
+from ops.stack.addresses import Addresses, Ports
 from ops.stack.errors import MissingExtraError, StackError
 from ops.stack.fleet import NodePorts
+from ops.stack.listening import HOST
 from ops.stack.processes import ProcessId, listener
 from ops.stack.service import Service
 from ops.stack.state import StateFolder

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Literal
 
 from bars.errors import InvalidValueError
-from ops.stack.addresses import Ports, is_taken
+from ops.stack.addresses import Ports
 from ops.stack.fleet import FOLDER, Asked, NodePorts, coordinators_of, nodes_made
+from ops.stack.listening import is_taken
 from ops.stack.state import Record
 from runtime.settings import Settings
 
@@ -60,7 +61,7 @@ def _node_ports(
         if ports != "free" or alive or not any(map(is_taken, known.all)):
             return known
     if ports == "free":
-        return NodePorts.free(count)
+        return NodePorts.free(count, but=astuple(record.ports))
     if isinstance(ports, Ports):
         return NodePorts.from_base(count, max(astuple(ports)) + 1)
     return NodePorts.from_base(count)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from ops.stack.addresses import HOST, Ports
+from ops.stack.addresses import Ports
 from ops.stack.control import Control
+from ops.stack.listening import HOST
 from ops.stack.processes import listener
 from ops.stack.service import Service
 from ops.stack.state import Record, StateFolder
