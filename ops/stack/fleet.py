@@ -16,6 +16,9 @@ NODES_MAX = max(NODES_ALLOWED)
 FIRST_PORT = 18_070
 """Of the APIs, one for each node; those for the nodes among themselves follow after five."""
 
+FIRST_METRICS_PORT = 18_101
+"""Of conform; materialize and the workers follow."""
+
 TOKEN_BYTES = 32
 FOLDER = "coordinator"
 WORKER_TOKEN, ADMIN_TOKEN, TOKENS = "token.worker", "token.admin", "tokens"
@@ -108,6 +111,12 @@ class NodePorts:
             "SEAMLESS_COORDINATOR_SECRET_FILE": str(folder / "secret"),
             "SEAMLESS_COORDINATOR_TOKEN_FILE": str(folder / TOKENS),
         }
+
+
+def agent_names(workers: int) -> tuple[str, ...]:
+    """Return what the agents are called: each is a service with a log and a metrics port."""
+    more = (f"worker-{number}" for number in range(2, workers + 1))
+    return ("conform", "materialize", "worker", *more)
 
 
 def coordinators_of(settings: Settings) -> int:

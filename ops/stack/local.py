@@ -246,8 +246,8 @@ class LocalStack:
             self._tell(f"{what} has changed: the agents start anew")
             control.stop(self._agents(record))
             control.stop(self._coordinators(record))
-        kept = {each.name for each in self._agents(wanted)}
-        control.stop([each for each in self._agents(record) if each.name not in kept])
+        kept = {each.name: each.ports for each in self._agents(wanted)}
+        control.stop([s for s in self._agents(record) if kept.get(s.name) != s.ports])
         control.change(replace(wanted, processes=control.record.processes))
         if wanted.nodes is not None:
             make_secrets(self._folder.path)
@@ -288,6 +288,7 @@ class LocalStack:
             options=self._options,
             titles=titles,
             nodes=record.nodes,
+            metrics=record.metrics,
         )
 
     def _agents(self, record: Record) -> tuple[Service, ...]:

@@ -71,6 +71,9 @@ class Context:
     nodes: NodePorts | None = None
     """Where the coordinators listen; None: there are none."""
 
+    metrics: Mapping[str, int] = field(default_factory=dict)
+    """Port of the metrics of each agent."""
+
     @property
     def addresses(self) -> Addresses:
         """Where the servers listen."""
