@@ -77,7 +77,7 @@ async def _work(settings: Settings, options: ProcessOptions, sources: Mapping[st
             stack.callback(options.metrics_at.serve(metrics).close)
         equipment = await equip(settings, patience, stack)
         authority = equipment.authority
-        inbox = KafkaInbox(settings.kafka, equipment.codec, shared=settings.has_coordinator)
+        inbox = KafkaInbox(settings.kafka, equipment.codec, clock, shared=settings.has_coordinator)
         stack.push_async_callback(inbox.close)
         collaborators = Collaborators(
             clock=clock,
