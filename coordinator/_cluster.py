@@ -13,10 +13,10 @@ from random import Random
 from typing import Any
 
 from bars.errors import InvalidValueError
-from coordinator._requests import Http, HttpRequest, NoAnswerError
 from coordinator.errors import CommandRefusedError, CoordinatorUnavailableError
 from runtime.backoff import Backoff
 from runtime.clock import Clock
+from runtime.http import Http, HttpRequest, NoAnswerError
 
 PAUSES = Backoff(first_s=0.05, cap_s=0.4, jitter_ratio=0.5)
 """Between attempts; a node that tells who leads is believed at once, without a pause. Short: a new

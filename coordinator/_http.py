@@ -7,10 +7,10 @@ from random import Random, SystemRandom
 
 from bars.errors import InvalidValueError
 from coordinator._cluster import Budget
-from coordinator._requests import Http
 from coordinator.private import read_private_text
 from runtime.clock import Clock, SystemClock
 from runtime.coordinator import CoordinatorSettings
+from runtime.http import Http
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +55,6 @@ def open_http(options: ClientOptions) -> Http:
     except OSError as error:
         found = f"{options.tls_ca}: {error.strerror}"
         raise InvalidValueError("coordinator.tls_ca", found, "PEM of an authority") from None
-    from coordinator._aio import AioHttp  # noqa: PLC0415 - who only names leases does without
+    from runtime.aio import AioHttp  # noqa: PLC0415 - who only names leases does without
 
     return AioHttp(verify, headers)

@@ -18,7 +18,7 @@ from typing import Any, TextIO, cast
 import structlog
 from structlog.contextvars import bound_contextvars, get_contextvars, merge_contextvars
 
-_CHATTY = ("aiokafka", "asyncio", "faust", "httpcore", "httpx", "mode")
+_CHATTY = ("aiokafka", "asyncio", "faust", "mode")
 """Libraries that tell at INFO what only their authors need."""
 
 _FIELDS = "seamless_fields"

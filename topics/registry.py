@@ -5,15 +5,15 @@ things apart that an error must not mix: the registry is not there (retriable), 
 thing, it refuses.
 """
 
+import asyncio
 import json
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-import httpx
-
 from avro_schemas import Schema
 from runtime import RegistrySettings
+from runtime.http import Http, HttpAnswer, HttpRequest, NoAnswerError
 from topics.errors import (
     IncompatibleSchemaError,
     RegistryRefusedError,
@@ -22,6 +22,8 @@ from topics.errors import (
 )
 
 TIMEOUT_S = 5.0
+
+_ACCEPT = {"Accept": "application/vnd.schemaregistry.v1+json, application/json"}
 
 _OK = 200
 _NOT_FOUND = 404
@@ -42,18 +44,15 @@ class StoredSchema:
 class Registry:
     """An asynchronous client; belongs to the event loop that it is first used in."""
 
-    def __init__(
-        self, settings: RegistrySettings, *, transport: httpx.AsyncBaseTransport | None = None
-    ) -> None:
-        self._http = httpx.AsyncClient(
-            base_url=settings.url.rstrip("/") + "/",
-            timeout=TIMEOUT_S,
-            transport=transport,
-            headers={"Accept": "application/vnd.schemaregistry.v1+json, application/json"},
-            trust_env=False,
-            # The certificates of the world take 3 MB, and plain HTTP has no use for them.
-            verify=settings.url.startswith("https:"),
-        )
+    def __init__(self, settings: RegistrySettings, *, http: Http | None = None) -> None:
+        """Ask a registry.
+
+        Args:
+            settings: Where it is.
+            http: Sends the questions; closed with this. None: connections of its own.
+        """
+        self._url = settings.url.rstrip("/") + "/"
+        self._http = _connections() if http is None else http
 
     async def id_of(self, subject: str, schema: Schema) -> int | None:
         """Return the id that exactly this schema has under the subject; None if it has none."""
@@ -104,23 +103,34 @@ class Registry:
     async def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """Return the parsed answer; None for a thing that the registry says it does not have."""
         action = f"{method} {path}"
+        text = None if body is None else json.dumps(body).encode()
+        request = HttpRequest(method=method, url=self._url + path, headers=_ACCEPT, body=text)
         try:
-            response = await self._http.request(method, path, json=body)
-        except (httpx.TransportError, httpx.InvalidURL) as error:
-            raise RegistryUnavailableError(action, f"{type(error).__name__} {error}") from error
-        return _answer(action, response)
+            async with asyncio.timeout(TIMEOUT_S):
+                answer = await self._http.send(request)
+        except NoAnswerError as error:
+            raise RegistryUnavailableError(action, str(error)) from error
+        except TimeoutError as error:
+            raise RegistryUnavailableError(action, f"no answer in {TIMEOUT_S} s") from error
+        return _answer(action, answer)
 
 
-def _answer(action: str, response: httpx.Response) -> Any:
-    status = response.status_code
+def _connections() -> Http:
+    from runtime.aio import AioHttp  # noqa: PLC0415 - a tenth of a second for who asks no registry
+
+    return AioHttp()
+
+
+def _answer(action: str, answer: HttpAnswer) -> Any:
+    status = answer.status
     try:
-        content = response.json()
+        content = json.loads(answer.body)
     except ValueError:
         content = None
     if status == _OK and content is not None:
         return content
     code = content.get("error_code") if isinstance(content, dict) else None
-    reason = str(content.get("message")) if isinstance(content, dict) else response.text[:200]
+    reason = str(content.get("message")) if isinstance(content, dict) else _text(answer.body)
     if not isinstance(code, int) and (status in {_OK, _NOT_FOUND} or status >= _SERVER):
         # A proxy, another server, a wrong path: nothing that a registry has said.
         raise RegistryUnavailableError(action, f"{status} that is not a registry's: {reason}")
@@ -131,3 +141,7 @@ def _answer(action: str, response: httpx.Response) -> Any:
     if status >= _SERVER or status == _TOO_MANY:
         raise RegistryUnavailableError(action, f"{status}: {reason}")
     raise RegistryRefusedError(action, status, code or 0, reason)
+
+
+def _text(body: bytes) -> str:
+    return body[:200].decode(errors="replace")

@@ -16,13 +16,13 @@ from bars.series import Series
 from bars.window import Window
 from coordinator._cluster import Budget, Cluster, Told
 from coordinator._http import ClientOptions, open_http
-from coordinator._requests import HttpRequest, NoAnswerError
 from coordinator.errors import (
     CommandRefusedError,
     CoordinatorError,
     CoordinatorUnavailableError,
 )
 from coordinator.machine import MachineConfig, SeriesLane
+from runtime.http import HttpRequest, NoAnswerError
 
 ONE_NODE = Budget(whole_s=2.0, attempt_s=2.0)
 """Patience with a single node when all are asked how they are."""

@@ -12,9 +12,10 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from http.client import HTTPException
 from pathlib import Path
-
-import httpx
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, build_opener
 
 from bars.errors import SeamlessError
 from ops.stack.addresses import Addresses, Ports
@@ -29,6 +30,9 @@ from topics import ping
 _FORMAT_TIMEOUT_S = 120
 _NO_CONTENT = 204
 HTTP_OK = 200
+
+_DIRECT = build_opener(ProxyHandler({}))
+"""A proxy for the outside world has no business with the loopback."""
 
 _QUICK = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 """For what answers a few requests a minute, or ends at once: what costs it time is to start."""
@@ -274,9 +278,12 @@ def _prepare_questdb(home: Path, jars: tuple[Path, ...]) -> tuple[str, ...]:
 def probe_http(url: str, wanted: int, timeout_s: float) -> str | None:
     """Return why a URL does not answer as it should, or None if it does."""
     try:
-        # trust_env: a proxy for the outside world has no business with the loopback.
-        found = httpx.get(url, timeout=timeout_s, trust_env=False).status_code
-    except httpx.HTTPError as error:
+        with _DIRECT.open(url, timeout=timeout_s) as answer:
+            found = answer.status
+    except HTTPError as error:
+        found = error.code
+        error.close()
+    except (OSError, HTTPException) as error:
         return f"{url}: {error!r}"
     return None if found == wanted else f"{url} answered {found}"
 

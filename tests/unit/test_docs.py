@@ -20,7 +20,6 @@ from bars.conformance import ConformancePipeline, Context
 from bars.frame import BarFrame
 from bars.series import Series
 from bars.window import Grid, Window
-from coordinator._aio import AioHttp
 from coordinator._service.api.api import routes_of
 from coordinator._service.api.forward import forwarder
 from coordinator._service.api.limits import Limits
@@ -30,6 +29,7 @@ from coordinator.testing import MemoryCluster
 from ops.cli import app
 from ops.stack.pinned import bundles
 from provider import EnhancedQuestDBProvider, ProviderMetrics
+from runtime.aio import AioHttp
 from runtime.metrics import Metrics
 from runtime.settings import KafkaSettings, NodeSettings, Settings, SourceSettings
 from runtime.testing import ManualClock

@@ -4,12 +4,12 @@ import asyncio
 import dataclasses
 import json
 
-import httpx
 import numpy as np
 import pytest
 
 from avro_schemas import BackfillRequest, BarChunk, Receipt, RequestKind, Watermark, load
 from runtime import Deadline, KafkaSettings, RegistrySettings
+from runtime.http import HttpAnswer, HttpRequest, NoAnswerError
 from runtime.testing import ManualClock
 from topics import (
     Catalogue,
@@ -47,24 +47,29 @@ class FakeRegistry:
         self.schemas[schema_id] = (text, kind)
         return schema_id
 
-    async def answer(self, request: httpx.Request) -> httpx.Response:
+    async def send(self, request: HttpRequest) -> HttpAnswer:
         """Answer as a registry would."""
-        self.asked.append(request.url.path)
+        self.asked.append(request.url.removeprefix("http://r"))
         self.was_asked.set()
         await self.gate.wait()
         if self.down:
-            raise httpx.ConnectError("refused")
+            raise NoAnswerError("refused")
         content: dict[str, object] | None
         if request.method == "POST":
-            text = json.loads(request.content)["schema"]
+            text = json.loads(request.body or b"")["schema"]
             known = [i for i, (t, _) in self.schemas.items() if t == text]
             content = {"id": known[0]} if known else None
         else:
-            found = self.schemas.get(int(request.url.path.rpartition("/")[2]))
+            found = self.schemas.get(int(request.url.rpartition("/")[2]))
             content = None if found is None else {"schema": found[0], "schemaType": found[1]}
         if content is None:
-            return httpx.Response(404, json={"error_code": 40403, "message": "unknown"})
-        return httpx.Response(200, json=content)
+            content, status = {"error_code": 40403, "message": "unknown"}, 404
+        else:
+            status = 200
+        return HttpAnswer(status=status, headers={}, body=json.dumps(content).encode())
+
+    async def aclose(self) -> None:
+        """Nothing is kept open."""
 
 
 @pytest.fixture
@@ -82,10 +87,7 @@ def clock() -> ManualClock:
 @pytest.fixture
 def codec(fake: FakeRegistry, clock: ManualClock) -> Codec:
     """A codec of that registry."""
-    registry = Registry(
-        RegistrySettings(url="http://r"), transport=httpx.MockTransport(fake.answer)
-    )
-    return Codec(registry, clock)
+    return Codec(Registry(RegistrySettings(url="http://r"), http=fake), clock)
 
 
 def payload(schema_id: int, body: bytes = b"") -> bytes:

@@ -8,7 +8,6 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random, SystemRandom
 
-from coordinator._aio import AioHttp
 from coordinator._service.api import admin, changes, epoch, health, legacy, reads, views
 from coordinator._service.api.app import Access, create_app
 from coordinator._service.api.asked import Route
@@ -19,6 +18,7 @@ from coordinator._service.api.metrics import ServiceMetrics
 from coordinator._service.api.server import Serving, serve
 from coordinator._service.api.service import Service
 from coordinator._service.log import ReplicatedLog
+from runtime.aio import AioHttp
 from runtime.clock import Clock, SystemClock
 
 

@@ -5,9 +5,9 @@ import json
 from collections.abc import Awaitable, Callable, Collection
 from typing import TypeAlias
 
-from coordinator._requests import Http, HttpRequest, NoAnswerError
 from coordinator._service.api.asked import Answered, Asked, json_text
 from coordinator._service.api.errors import RequestRefusedError
+from runtime.http import Http, HttpRequest, NoAnswerError
 
 FORWARDED = "X-Seamless-Forwarded"
 """Header of a request that was handed on: it is not handed on again."""

@@ -14,7 +14,6 @@ from bars.series import Series
 from bars.window import Grid, Window
 from coordinator._cluster import Budget as Patience
 from coordinator._cluster import Cluster, Told
-from coordinator._requests import Http, HttpAnswer, HttpRequest, NoAnswerError
 from coordinator.client import (
     Budget,
     ClientOptions,
@@ -27,6 +26,7 @@ from coordinator.client import (
 )
 from coordinator.machine import JobSpec, SeriesLane, wire
 from runtime.clock import Clock, SystemClock
+from runtime.http import Http, HttpAnswer, HttpRequest, NoAnswerError
 from tests.simulation.history import NEVER, History, Op
 
 BARS = 10

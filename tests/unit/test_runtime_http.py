@@ -7,8 +7,8 @@ from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
-from coordinator._aio import AioHttp
-from coordinator._requests import HttpRequest, NoAnswerError
+from runtime.aio import AioHttp
+from runtime.http import HttpRequest, NoAnswerError
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -52,7 +52,7 @@ async def test_a_request_is_sent_as_it_is_and_its_answer_comes_back_whole() -> N
     async with listening(serve) as url, aclosing(http()) as sender:
         request = HttpRequest(
             method="POST",
-            url=f"{url}/v1/leases:acquire",
+            url=f"{url}/v1/a%2Fb/leases:acquire",
             headers={"Idempotency-Key": "k"},
             query={"read": "local"},
             body=json.dumps({"a": 1}).encode(),
@@ -60,7 +60,7 @@ async def test_a_request_is_sent_as_it_is_and_its_answer_comes_back_whole() -> N
         answer = await sender.send(request)
     assert (answer.status, answer.headers["retry-after"], answer.body) == (429, "7", b"{}")
     (text,) = heard
-    assert text.startswith(b"POST /v1/leases:acquire?read=local HTTP/1.1\r\n")
+    assert text.startswith(b"POST /v1/a%2Fb/leases:acquire?read=local HTTP/1.1\r\n")
     assert text.endswith(b'\r\n\r\n{"a": 1}')
     for line in (b"Authorization: Bearer secret", b"Idempotency-Key: k", b"application/json"):
         assert line in text

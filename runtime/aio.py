@@ -1,14 +1,14 @@
-"""Requests by aiohttp's client: the cheapest there is, and workers ask often."""
+"""Requests by aiohttp's client: the cheapest there is, and agents have it loaded already."""
 
 import ssl
 from collections.abc import Mapping
 
 import aiohttp
 
-from coordinator._requests import HttpAnswer, HttpRequest, NoAnswerError
+from runtime.http import HttpAnswer, HttpRequest, NoAnswerError
 
 CONNECT_S = 2.0
-"""For the connection and its TLS: a node that is there answers in milliseconds."""
+"""For the connection and its TLS: a server that is there answers in milliseconds."""
 
 CONNECTIONS_MAX = 200
 _JSON = {"Content-Type": "application/json"}
@@ -17,7 +17,9 @@ _JSON = {"Content-Type": "application/json"}
 class AioHttp:
     """An `Http`. Makes connections at the first request, and keeps them."""
 
-    def __init__(self, trust: ssl.SSLContext | bool, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, trust: ssl.SSLContext | bool = True, headers: Mapping[str, str] | None = None
+    ) -> None:
         """Send with what proves who we are.
 
         Args:
@@ -25,7 +27,7 @@ class AioHttp:
             headers: Of every request.
         """
         self._trust = trust
-        self._headers = headers
+        self._headers = headers or {}
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 

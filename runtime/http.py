@@ -1,6 +1,6 @@
-"""One HTTP request and its answer: what the coordinator asks of whatever sends.
+"""One HTTP request and its answer: what is asked of whatever sends.
 
-Nothing here knows a node, and nothing loads a library: `coordinator._aio` sends for real.
+Nothing here knows a server, and nothing loads a library: `runtime.aio` sends for real.
 """
 
 from collections.abc import Mapping
