@@ -48,7 +48,8 @@ def up(  # noqa: PLR0913, PLR0917  the options of a command are its parameters
         typer.Option(
             "--ports",
             metavar="BASE|free",
-            help="First of six ports, or 'free' for any that nobody uses; remembered.",
+            help="First of the servers' six ports, those of ours follow; or 'free' for any that "
+            "nobody uses; remembered.",
         ),
     ] = None,
     agents: Annotated[

@@ -14,7 +14,7 @@ from avro_schemas import BackfillRequest, BarChunk, RequestKind
 from bars.errors import InvalidValueError
 from bars.series import BACKFILL_PREFIX, Series
 from bars.window import Window, merge
-from runtime import Settings, SystemClock
+from runtime import Clock, Settings, SystemClock
 from topics import (
     Catalogue,
     Codec,
@@ -26,9 +26,9 @@ from topics import (
     UnreadableRecordError,
     deadletter_info,
     parse_history_key,
+    read_to_end,
 )
 
-POLL_S = 1.0
 EVERYTHING = 2**62
 REQUESTED_BY = "seamless deadletters replay"
 
@@ -99,9 +99,10 @@ async def read_letters(settings: Settings, filters: Filters, limit: int) -> list
         TopicsError: Kafka or the registry did not serve.
     """
     topics = Catalogue.of(settings.kafka)
-    found = await asyncio.to_thread(_meant, settings, topics.deadletter.name, filters, limit)
+    name, clock = topics.deadletter.name, SystemClock()
+    found = await asyncio.to_thread(_meant, settings, name, filters, limit, clock)
     registry = Registry(settings.registry)
-    codec = Codec(registry, SystemClock())
+    codec = Codec(registry, clock)
     try:
         return [await _letter(message, info, topics, codec) for message, info in found]
     finally:
@@ -139,14 +140,14 @@ def _request(series: Series, source: str, window: Window) -> BackfillRequest:
 
 
 def _meant(
-    settings: Settings, topic: str, filters: Filters, limit: int
+    settings: Settings, topic: str, filters: Filters, limit: int, clock: Clock
 ) -> list[tuple[RawMessage, DeadLetterInfo]]:
     newest: defaultdict[int, deque[tuple[RawMessage, DeadLetterInfo]]] = defaultdict(
         lambda: deque(maxlen=limit)
     )
     with Tail(settings.kafka, (topic,), EVERYTHING) as tail:
-        while not tail.caught_up:
-            for message in tail.poll(POLL_S):
+        for batch in read_to_end(tail, clock):
+            for message in batch:
                 info = deadletter_info(message)
                 if info is not None and filters.mean(info, _text(message.key)):
                     newest[message.partition].append((message, info))

@@ -16,6 +16,7 @@ from topics import (
     Tail,
     UnreadableRecordError,
     partition_of,
+    read_to_end,
 )
 
 LAST_READ = 20_000
@@ -25,17 +26,16 @@ DELIVERY_S = 4.0
 """A bar that is not acknowledged by then is given up: a holder stops five seconds before the end of
 its lease, so nothing of it arrives under the next one's."""
 
-POLL_S = 0.5
-
 
 class LiveTopic:
     """Publishes bars to the live topic, for one event loop."""
 
-    def __init__(self, settings: Settings, codec: Codec, producer: Producer) -> None:
+    def __init__(self, settings: Settings, codec: Codec, producer: Producer, clock: Clock) -> None:
         self._kafka = settings.kafka
         self._topic = Catalogue.of(settings.kafka).live
         self._codec = codec
         self._producer = producer
+        self._clock = clock
 
     @classmethod
     @asynccontextmanager
@@ -46,7 +46,7 @@ class LiveTopic:
             stack.push_async_callback(registry.close)
             producer = Producer(settings.kafka, "seamless-live", delivery_timeout_s=DELIVERY_S)
             stack.push_async_callback(asyncio.to_thread, producer.close)
-            yield cls(settings, Codec(registry, clock), producer)
+            yield cls(settings, Codec(registry, clock), producer, clock)
 
     async def last_end(self, series: Series) -> int | None:
         """Return where the last published bars of a series end; None: there are none of late.
@@ -84,8 +84,8 @@ class LiveTopic:
     def _records(self, key: bytes, partition: int) -> list[RawMessage]:
         found: list[RawMessage] = []
         with Tail(self._kafka, (self._topic.name,), LAST_READ, (partition,)) as tail:
-            while not tail.caught_up:
-                found += [message for message in tail.poll(POLL_S) if message.key == key]
+            for batch in read_to_end(tail, self._clock):
+                found += [message for message in batch if message.key == key]
         return found
 
     async def _end_of(self, message: RawMessage) -> int | None:

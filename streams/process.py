@@ -8,13 +8,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from runtime import ConfigError, Settings
-from runtime.log import configure
-from streams.app import EXIT_CONFIGURATION
+from bars.errors import InvalidValueError
+from runtime import ConfigError, Settings, exposition
+from runtime.exposition import MetricsAddress, MetricsPortError
+from runtime.log import configure, logger
+from streams.app import EXIT_CONFIGURATION, EXIT_CRASHED
 from streams.roles import ROLES, run_role
 
 READY_FILE = "SEAMLESS_READY_FILE"
 """Environment variable: the file into which the process writes its id when it does its work."""
+
+_log = logger(__name__)
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -24,14 +28,18 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     parser.add_argument("--config", type=Path, default=Path("seamless.yaml"))
     parser.add_argument("--ready-file", type=Path, default=environ.get(READY_FILE))
     parser.add_argument("--log-level", default="INFO")
-    parser.add_argument("--metrics-port", type=int, default=None)
+    exposition.add_arguments(parser)
     chosen = parser.parse_args(arguments)
     configure(chosen.role, chosen.log_level)
     try:
         settings = Settings.load(chosen.config, environ)
-    except ConfigError as error:
+        metrics_at = MetricsAddress.parse(chosen.metrics_port, chosen.metrics_host)
+    except (ConfigError, InvalidValueError) as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_CONFIGURATION
     ready_file = Path(chosen.ready_file) if chosen.ready_file else None
-    return run_role(chosen.role, settings, ready_file, chosen.metrics_port)
-
+    try:
+        return run_role(chosen.role, settings, ready_file, metrics_at)
+    except MetricsPortError as error:
+        _log.error("crashed", reason=str(error), error=type(error).__name__)
+        return EXIT_CRASHED

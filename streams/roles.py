@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from runtime import Settings, SystemClock
+from runtime.exposition import MetricsAddress
 from runtime.log import logger
 from runtime.metrics import Metrics
 from store import Store
@@ -67,7 +68,10 @@ ROLES: dict[str, Callable[[Settings, Metrics], SafeApp]] = {
 
 
 def run_role(
-    role: str, settings: Settings, ready_file: Path | None = None, metrics_port: int | None = None
+    role: str,
+    settings: Settings,
+    ready_file: Path | None = None,
+    metrics_at: MetricsAddress | None = None,
 ) -> int:
     """Run a role until it is asked to stop or crashes; return the exit code.
 
@@ -75,11 +79,14 @@ def run_role(
         role: One of `ROLES`.
         settings: The configuration.
         ready_file: Gets the process's id once partitions are read.
-        metrics_port: Where Prometheus may ask, on this machine; None: nowhere.
+        metrics_at: Where Prometheus may ask; None: nowhere.
+
+    Raises:
+        MetricsPortError: Somebody else listens there.
     """
     metrics = Metrics()
-    if metrics_port is not None:
-        metrics.serve(metrics_port)
+    if metrics_at is not None:
+        metrics_at.serve(metrics)
     app = ROLES[role](settings, metrics)
 
     def ready(partitions: frozenset[int]) -> None:

@@ -72,6 +72,7 @@ from topics.producer import Delivered, Headers, Producer
 from topics.reader import Reader
 from topics.registry import Registry
 from topics.tail import Bounds, Place, Tail, bounds
+from topics.to_end import read_to_end
 
 __all__ = [
     "CHUNK_BARS_MAX",
@@ -138,6 +139,7 @@ __all__ = [
     "ping",
     "producer_config",
     "read_latest_by_key",
+    "read_to_end",
     "report_key",
     "scan",
     "schema_id_of",

@@ -138,7 +138,16 @@ class Tail:
     @property
     def caught_up(self) -> bool:
         """Whether everything that stood there when it was made has been returned."""
-        return all(self._positions[place] >= end for place, end in self._ends.items())
+        return not self.behind
+
+    @property
+    def behind(self) -> Mapping[Place, Bounds]:
+        """What has not been returned yet of what stood there when it was made."""
+        return {
+            place: Bounds(self._positions[place], end)
+            for place, end in self._ends.items()
+            if self._positions[place] < end
+        }
 
     @property
     def positions(self) -> Mapping[Place, int]:

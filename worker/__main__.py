@@ -12,7 +12,9 @@ from pathlib import Path
 
 from bars.errors import InvalidValueError, SeamlessError
 from coordinator.client import CommandRefusedError
+from runtime import exposition
 from runtime.errors import ConfigError
+from runtime.exposition import MetricsAddress
 from runtime.log import configure, logger
 from runtime.settings import Settings
 from worker.epoch import EpochFileError
@@ -43,14 +45,14 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     parser.add_argument("--config", type=Path, default=Path("seamless.yaml"))
     parser.add_argument("--ready-file", default=environ.get(READY_FILE))
     parser.add_argument("--log-level", default="INFO")
-    parser.add_argument("--metrics-port", type=int, default=None)
+    exposition.add_arguments(parser)
     chosen = parser.parse_args(arguments)
     configure("worker", chosen.log_level)
-    options = ProcessOptions(
-        ready_file=Path(chosen.ready_file) if chosen.ready_file else None,
-        metrics_port=chosen.metrics_port,
-    )
     try:
+        options = ProcessOptions(
+            ready_file=Path(chosen.ready_file) if chosen.ready_file else None,
+            metrics_at=MetricsAddress.parse(chosen.metrics_port, chosen.metrics_host),
+        )
         run_process(Settings.load(chosen.config, environ), options)
     except REFUSED as error:
         print(error, file=sys.stderr)

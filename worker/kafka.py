@@ -15,6 +15,7 @@ from avro_schemas import (
 )
 from bars.series import Series
 from bars.window import Window, intersect
+from runtime.clock import Clock
 from runtime.log import logger
 from runtime.settings import KafkaSettings
 from store import Ledger
@@ -31,6 +32,7 @@ from topics import (
     UnreadableRecordError,
     deadletter_headers,
     partition_of,
+    read_to_end,
 )
 from worker.groups import SHARED, GroupMoves
 from worker.ports import Moved, Place, Proof
@@ -69,11 +71,14 @@ class _Thread:
 class KafkaInbox:
     """The request topic."""
 
-    def __init__(self, kafka: KafkaSettings, codec: Codec, *, shared: bool = False) -> None:
+    def __init__(
+        self, kafka: KafkaSettings, codec: Codec, clock: Clock, *, shared: bool = False
+    ) -> None:
         """Join the group; `shared`: as one of several, whose leases are the service's."""
         self._kafka = kafka
         self._topic = Catalogue.of(kafka).requests
         self._codec = codec
+        self._clock = clock
         self._thread = _Thread("requests")
         self.assigned = asyncio.Event()
         """Set whenever the group has given us our partitions, be it none."""
@@ -102,7 +107,7 @@ class KafkaInbox:
     async def answered(self, partitions: Collection[int]) -> list[BackfillStatus]:
         """Return the final statuses of late of the requests in some partitions."""
         # A status is in the partition of its request: both have the same key.
-        return await final_statuses(self._kafka, self._codec, partitions)
+        return await final_statuses(self._kafka, self._codec, partitions, self._clock)
 
     async def decode(self, message: RawMessage) -> BackfillRequest:
         """Return the request that a record holds."""
@@ -267,14 +272,19 @@ class StoreLedger:
 
 
 async def final_statuses(
-    kafka: KafkaSettings, codec: Codec, partitions: Collection[int]
+    kafka: KafkaSettings, codec: Codec, partitions: Collection[int], clock: Clock
 ) -> list[BackfillStatus]:
-    """Return how requests in some partitions have ended of late, the newest last."""
+    """Return how requests in some partitions have ended of late, the newest last.
+
+    Raises:
+        TopicsError: Kafka or the registry did not serve.
+    """
     topic = Catalogue.of(kafka).status
     found: list[BackfillStatus] = []
     with await asyncio.to_thread(Tail, kafka, (topic.name,), STATUSES_READ, partitions) as tail:
-        while not tail.caught_up:
-            for message in await asyncio.to_thread(tail.poll, 1.0):
+        batches = read_to_end(tail, clock)
+        while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+            for message in batch:
                 status = await _status_of(message, codec, topic)
                 if status is not None and status.state.final:
                     found.append(status)

@@ -155,7 +155,7 @@ class OwnWorker:
         self, equipment: Equipment, worker: FetchWorker, stack: AsyncExitStack
     ) -> list[Coroutine[Any, Any, None]]:
         """Return what keeps us in the group of fetch workers, so that no other one starts."""
-        inbox = KafkaInbox(self._settings.kafka, equipment.codec)
+        inbox = KafkaInbox(self._settings.kafka, equipment.codec, self._patience.clock)
         stack.push_async_callback(inbox.close)
 
         def settled() -> None:

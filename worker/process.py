@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runtime.clock import Clock, SystemClock
+from runtime.exposition import MetricsAddress
 from runtime.log import logger
 from runtime.metrics import Metrics
 from runtime.sections import BY_PROVIDER
@@ -33,7 +34,7 @@ class ProcessOptions:
     ready_file: Path | None = None
     """Gets the process's id when it does its work."""
 
-    metrics_port: int | None = None
+    metrics_at: MetricsAddress | None = None
     """Where metrics are served; None: nowhere."""
 
     clock: Clock = field(default_factory=SystemClock)
@@ -45,6 +46,7 @@ def run_process(settings: Settings, options: ProcessOptions | None = None) -> No
     Raises:
         SecondWorkerError: Another one runs.
         ConfigError: A source cannot be opened.
+        MetricsPortError: Somebody else listens where metrics shall be served.
         SeamlessError: Something that waiting does not mend.
     """
     options = options or ProcessOptions()
@@ -71,12 +73,11 @@ async def _work(settings: Settings, options: ProcessOptions, sources: Mapping[st
     clock, metrics = options.clock, Metrics()
     patience = Patience(clock, metrics)
     async with AsyncExitStack() as stack:
-        if options.metrics_port is not None:
-            served = metrics.serve(options.metrics_port)
-            stack.callback(served.close)
+        if options.metrics_at is not None:
+            stack.callback(options.metrics_at.serve(metrics).close)
         equipment = await equip(settings, patience, stack)
         authority = equipment.authority
-        inbox = KafkaInbox(settings.kafka, equipment.codec, shared=settings.has_coordinator)
+        inbox = KafkaInbox(settings.kafka, equipment.codec, clock, shared=settings.has_coordinator)
         stack.push_async_callback(inbox.close)
         collaborators = Collaborators(
             clock=clock,

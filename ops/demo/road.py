@@ -31,9 +31,8 @@ from ops.demo.data import WINDOW, Stock
 from provider import BackfillRequests, EnhancedQuestDBProvider
 from runtime import Deadline, Settings, SystemClock
 from store import Store
-from topics import Catalogue, Codec, Registry, Tail, bounds
+from topics import Catalogue, Codec, Registry, Tail, bounds, read_to_end
 
-_READ_S = 30.0
 _REPORTS_MAX = 10_000
 
 
@@ -187,12 +186,11 @@ class Road:
         tail = await asyncio.to_thread(Tail, self._settings.kafka, [topic.name], _REPORTS_MAX)
         registry = Registry(self._settings.registry)
         codec = Codec(registry, self._clock)
-        deadline = Deadline.after(self._clock, _READ_S)
         found: dict[Series, Counter[str]] = {}
         try:
-            while not tail.caught_up:
-                deadline.check("read the reports")
-                for message in await asyncio.to_thread(tail.poll, 0.5):
+            batches = read_to_end(tail, self._clock)
+            while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+                for message in batch:
                     report = await codec.decode(topic, message.value)
                     if isinstance(report, ConformanceReport):
                         series = Series(report.node_id, report.interval)

@@ -1,18 +1,11 @@
 """Where the servers listen, and how other processes are told."""
 
-import socket
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
 from typing import Self
 
 from bars.errors import InvalidValueError
-
-HOST = "127.0.0.1"
-"""The stack has no passwords, so nothing of it listens anywhere else."""
-
-PORT_MAX = 65_535
-PORT_MIN = 1_024
+from ops.stack.listening import HOST, PORT_MAX, PORT_MIN, free_ports
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +63,12 @@ class Ports:
 
     @classmethod
     def free(cls) -> Self:
-        """Return six ports on which nobody listens now."""
-        with ExitStack() as held:
-            return cls(*(free_port(held) for _ in fields(cls)))
+        """Return six ports on which nobody listens now.
+
+        Raises:
+            NoFreePortError: There are not as many.
+        """
+        return cls(*free_ports(len(fields(cls))))
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -97,26 +93,3 @@ class Ports:
             registry_url=f"http://{HOST}:{self.registry}/apis/ccompat/v7",
             dsn=f"questdb://{HOST}:{self.questdb_http}?pg_port={self.questdb_pg}",
         )
-
-
-def free_port(held: ExitStack) -> int:
-    """Return a port on which nobody listens; it is kept from others while `held` is open.
-
-    Those that are wanted together are held together, or the system might hand one out twice.
-    """
-    listener = held.enter_context(socket.socket())
-    listener.bind((HOST, 0))
-    port: int = listener.getsockname()[1]
-    return port
-
-
-def is_taken(port: int) -> bool:
-    """Whether a server cannot listen on a port of this machine now."""
-    with socket.socket() as probe:
-        # As servers do it: connections that are only fading away do not count.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return True
-    return False

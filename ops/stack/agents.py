@@ -8,11 +8,15 @@ from functools import partial
 from pathlib import Path
 
 import ops
-from ops.stack.fleet import WORKER_TOKEN
+from ops.stack.fleet import WORKER_TOKEN, agent_names
+from ops.stack.listening import HOST
 from ops.stack.processes import ProcessId
 from ops.stack.servers import HTTP_OK, Context, probe_http
 from ops.stack.service import Service
 from ops.supervise import Report, ready_file
+
+STREAMS = frozenset({"conform", "materialize"})
+"""Agents that are roles of `python -m streams`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,21 +34,21 @@ class _Program:
 
 def agents(context: Context, config: Path, workers: int = 1) -> tuple[Service, ...]:
     """Return conform, materialize and the workers, run with a configuration."""
-    words: dict[str, tuple[str, ...]] = {
-        "conform": ("streams", "conform"),
-        "materialize": ("streams", "materialize"),
-    }
-    words |= {_worker(number): ("worker",) for number in range(1, workers + 1)}
     nodes, folder = context.nodes, context.folder.path
     environ = {} if nodes is None else nodes.environ(folder, WORKER_TOKEN)
-    return tuple(
-        _service(
-            context,
-            _Program(name=name, title=f"agent {name}", words=each, environ=environ),
-            config,
-        )
-        for name, each in words.items()
-    )
+    return tuple(_agent(context, name, environ, config) for name in agent_names(workers))
+
+
+def _agent(context: Context, name: str, environ: Mapping[str, str], config: Path) -> Service:
+    role = ("streams", name) if name in STREAMS else ("worker",)
+    port = context.metrics.get(name)
+    # What an earlier version started serves no metrics, and has to be found and stopped.
+    words = role if port is None else (*role, "--metrics-port", str(port))
+    program = _Program(name=name, title=f"agent {name}", words=words, environ=environ)
+    made = _service(context, program, config)
+    if port is None:
+        return made
+    return replace(made, address=f"http://{HOST}:{port}/metrics", ports=(port,))
 
 
 def coordinators(context: Context, config: Path) -> tuple[Service, ...]:
@@ -66,10 +70,6 @@ def coordinators(context: Context, config: Path) -> tuple[Service, ...]:
         probe = partial(_probe_node, made.probe, f"{url}/readyz")
         found.append(replace(made, probe=probe, address=url, ports=tuple(own)))
     return tuple(found)
-
-
-def _worker(number: int) -> str:
-    return "worker" if number == 1 else f"worker-{number}"
 
 
 def _service(context: Context, program: _Program, config: Path) -> Service:

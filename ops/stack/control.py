@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from ops.stack.addresses import is_taken
 from ops.stack.errors import NotReadyError, PortTakenError
+from ops.stack.listening import is_taken
 from ops.stack.processes import ProcessId, kill, listener, spawn, stop
 from ops.stack.service import STACK_VARIABLE, Service, ServiceStatus
 from ops.stack.state import Record, StateFolder
@@ -59,6 +59,8 @@ class Control:
     def waiting_to_start(self, services: Sequence[Service]) -> list[Service]:
         """Return those that do not run, after a look at what would stop them from starting.
 
+        What a killed one has left behind is ended: it has the ports that its heir needs.
+
         Raises:
             PortTakenError: Somebody else has a port.
         """
@@ -69,6 +71,7 @@ class Control:
                 self._remember(service.name, process)
                 continue
             missing.append(service)
+            self._kill_leftovers(service)
             for port in service.ports:
                 if is_taken(port):
                     raise PortTakenError(service.title, port, _describe(listener(port)))
@@ -130,7 +133,6 @@ class Control:
         )
 
     def _spawn(self, service: Service, files: tuple[Path, ...]) -> None:
-        self._kill_leftovers(service)
         command = service.prepare(files)
         if service.log.exists() and service.log.stat().st_size > _LOG_BYTES_MAX:
             service.log.replace(service.log.with_suffix(".log.1"))

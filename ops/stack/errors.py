@@ -59,6 +59,25 @@ class PortTakenError(StackError):
         self.holder = holder
 
 
+class NoFreePortError(StackError):
+    """This machine has not as many free ports as are needed.
+
+    Attributes:
+        wanted: How many.
+        found: How many there are.
+    """
+
+    retriable = True
+
+    def __init__(self, wanted: int, found: int, among: range) -> None:
+        super().__init__(
+            f"{wanted} free ports are needed and {found} of those from {among.start} to "
+            f"{among.stop - 1} are free: give the stack ports with `--ports BASE`"
+        )
+        self.wanted = wanted
+        self.found = found
+
+
 class StateFolderError(StackError):
     """The state folder is not one that this version can use.
 

@@ -1,14 +1,13 @@
 """How many coordinators and workers a stack has, and where the coordinators listen."""
 
 import secrets
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from bars.errors import InvalidValueError
-from ops.stack.addresses import HOST, PORT_MAX, free_port
+from ops.stack.listening import HOST, PORT_MAX, free_ports
 from runtime.coordinator import NODES_ALLOWED, CoordinatorSettings
 from runtime.settings import Settings
 
@@ -16,6 +15,9 @@ WORKERS_MAX = 64
 NODES_MAX = max(NODES_ALLOWED)
 FIRST_PORT = 18_070
 """Of the APIs, one for each node; those for the nodes among themselves follow after five."""
+
+FIRST_METRICS_PORT = 18_101
+"""Of conform; materialize and the workers follow."""
 
 TOKEN_BYTES = 32
 FOLDER = "coordinator"
@@ -57,11 +59,18 @@ class NodePorts:
         return cls(tuple(range(base, base + nodes)), tuple(range(raft, raft + nodes)))
 
     @classmethod
-    def free(cls, nodes: int) -> Self:
-        """Return ports on which nobody listens now."""
-        with ExitStack() as held:
-            found = [free_port(held) for _ in range(2 * nodes)]
-        return cls(tuple(found[:nodes]), tuple(found[nodes:]))
+    def free(cls, nodes: int, but: Collection[int] = ()) -> Self:
+        """Return ports on which nobody listens now.
+
+        Args:
+            nodes: How many nodes there are.
+            but: Ports that somebody will have who does not listen yet.
+
+        Raises:
+            NoFreePortError: There are not as many.
+        """
+        found = free_ports(2 * nodes, but=but)
+        return cls(found[:nodes], found[nodes:])
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Self:
@@ -102,6 +111,12 @@ class NodePorts:
             "SEAMLESS_COORDINATOR_SECRET_FILE": str(folder / "secret"),
             "SEAMLESS_COORDINATOR_TOKEN_FILE": str(folder / TOKENS),
         }
+
+
+def agent_names(workers: int) -> tuple[str, ...]:
+    """Return what the agents are called: each is a service with a log and a metrics port."""
+    more = (f"worker-{number}" for number in range(2, workers + 1))
+    return ("conform", "materialize", "worker", *more)
 
 
 def coordinators_of(settings: Settings) -> int:

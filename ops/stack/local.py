@@ -14,11 +14,12 @@ from rich.console import Console
 
 import topics
 from bars.errors import InvalidValueError
-from ops.stack.addresses import Addresses, Ports, is_taken
+from ops.stack.addresses import Addresses, Ports
 from ops.stack.agents import agents, coordinators
 from ops.stack.control import Control
 from ops.stack.errors import MissingExtraError, StateFolderError
 from ops.stack.fleet import ADMIN_TOKEN, FOLDER, Asked, make_secrets
+from ops.stack.listening import is_taken
 from ops.stack.lock import locked
 from ops.stack.pinned import bundles
 from ops.stack.processes import ProcessId, kill
@@ -245,8 +246,8 @@ class LocalStack:
             self._tell(f"{what} has changed: the agents start anew")
             control.stop(self._agents(record))
             control.stop(self._coordinators(record))
-        kept = {each.name for each in self._agents(wanted)}
-        control.stop([each for each in self._agents(record) if each.name not in kept])
+        kept = {each.name: each.ports for each in self._agents(wanted)}
+        control.stop([s for s in self._agents(record) if kept.get(s.name) != s.ports])
         control.change(replace(wanted, processes=control.record.processes))
         if wanted.nodes is not None:
             make_secrets(self._folder.path)
@@ -287,6 +288,7 @@ class LocalStack:
             options=self._options,
             titles=titles,
             nodes=record.nodes,
+            metrics=record.metrics,
         )
 
     def _agents(self, record: Record) -> tuple[Service, ...]:

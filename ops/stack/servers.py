@@ -18,9 +18,10 @@ from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
 from bars.errors import SeamlessError
-from ops.stack.addresses import HOST, Addresses, Ports
+from ops.stack.addresses import Addresses, Ports
 from ops.stack.errors import MissingExtraError, StackError
 from ops.stack.fleet import NodePorts
+from ops.stack.listening import HOST
 from ops.stack.processes import ProcessId, listener
 from ops.stack.service import Service
 from ops.stack.state import StateFolder
@@ -73,6 +74,9 @@ class Context:
 
     nodes: NodePorts | None = None
     """Where the coordinators listen; None: there are none."""
+
+    metrics: Mapping[str, int] = field(default_factory=dict)
+    """Port of the metrics of each agent."""
 
     @property
     def addresses(self) -> Addresses:

@@ -47,6 +47,9 @@ class Record:
     workers: int = 1
     """Fetch workers among the agents."""
 
+    metrics: Mapping[str, int] = field(default_factory=dict)
+    """Port of the metrics of each agent."""
+
     processes: Mapping[str, ProcessId] = field(default_factory=dict)
     """What was started and not stopped, by service."""
 
@@ -67,6 +70,7 @@ class Record:
             config_sha256=found["config_sha256"],
             nodes=NodePorts.from_json(found["nodes"]) if found.get("nodes") else None,
             workers=found.get("workers", 1),
+            metrics=found.get("metrics", {}),
             processes={name: ProcessId(**each) for name, each in found["processes"].items()},
         )
 

@@ -166,7 +166,7 @@ class Owner:
     async def _recover(self) -> Recovered:
         mark = await self._marks.read()
         desk = self._desk
-        found = await recover(desk.settings.kafka, desk.catalogue, desk.codec, mark)
+        found = await recover(desk.settings.kafka, desk.catalogue, desk.codec, mark, desk.clock)
         if found.next < self._next:  # a commit returns before all of it can be read
             raise OwnerLostError(self.partition, f"history ends before chunk {self._next}")
         return found

@@ -5,18 +5,25 @@ from dataclasses import dataclass, field
 
 from avro_schemas import BarChunk, ConformanceReport, VisibleMark, Watermark
 from bars.errors import InvalidValueError
-from runtime import KafkaSettings
+from runtime import Clock, KafkaSettings
 from runtime.log import logger
 from streams.conform.confirmed import CONFIRMED_MAX, Confirmed
 from streams.conform.overlay import Overlay, entry_of
 from streams.conform.publish import ROLE
 from streams.errors import OverlayFullError
-from topics import Catalogue, Codec, RawMessage, Reader, Tail, UnreadableRecordError, snapshot
+from topics import (
+    Catalogue,
+    Codec,
+    RawMessage,
+    Reader,
+    Tail,
+    UnreadableRecordError,
+    read_to_end,
+    snapshot,
+)
 
 SNAPSHOT_BYTES_MAX = 128 * 1_048_576
 """More history than that above the mark is not read: the store has to come nearer first."""
-
-_POLL_S = 1.0
 
 _log = logger(__name__)
 
@@ -37,7 +44,7 @@ class Recovered:
 
 
 async def recover(
-    kafka: KafkaSettings, catalogue: Catalogue, codec: Codec, mark: VisibleMark
+    kafka: KafkaSettings, catalogue: Catalogue, codec: Codec, mark: VisibleMark, clock: Clock
 ) -> Recovered:
     """Read history from the mark to its end, and the verdicts of late.
 
@@ -63,7 +70,7 @@ async def recover(
             found.last_known = max(found.last_known, record.last_known)
     if overlay.full:
         raise OverlayFullError(mark.partition, mark.history_offset)
-    for message in await asyncio.to_thread(_verdicts, kafka, catalogue, mark.partition):
+    for message in await asyncio.to_thread(_verdicts, kafka, catalogue, mark.partition, clock):
         try:
             report = await codec.decode(catalogue.reports, message.value)
         except UnreadableRecordError:
@@ -73,12 +80,14 @@ async def recover(
     return found
 
 
-def _verdicts(kafka: KafkaSettings, catalogue: Catalogue, partition: int) -> list[RawMessage]:
+def _verdicts(
+    kafka: KafkaSettings, catalogue: Catalogue, partition: int, clock: Clock
+) -> list[RawMessage]:
     """Return the newest verdicts of a partition, oldest first."""
     found: list[RawMessage] = []
     with Tail(kafka, (catalogue.reports.name,), CONFIRMED_MAX, (partition,)) as tail:
-        while not tail.caught_up:
-            found += tail.poll(_POLL_S)
+        for batch in read_to_end(tail, clock):
+            found += batch
     return found
 
 

@@ -32,6 +32,7 @@ from topics import (
     bounds,
     deadletter_info,
     partition_of,
+    read_to_end,
 )
 from worker.kafka import StoreLedger
 
@@ -260,8 +261,8 @@ def _everything(settings: Settings, topic: Topic) -> list[RawMessage]:
     """Return every record of a topic."""
     found: list[RawMessage] = []
     with Tail(settings.kafka, (topic.name,), 1_000_000) as tail:
-        while not tail.caught_up:
-            found += tail.poll(1.0)
+        for batch in read_to_end(tail, SystemClock()):
+            found += batch
     return found
 
 

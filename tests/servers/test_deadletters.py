@@ -29,6 +29,7 @@ from topics import (
     Topic,
     deadletter_headers,
     history_key,
+    read_to_end,
 )
 
 pytestmark = pytest.mark.servers
@@ -126,8 +127,8 @@ async def requests(settings: Settings) -> list[BackfillRequest]:
     topic, registry = Catalogue.of(settings.kafka).requests, Registry(settings.registry)
     codec, found = Codec(registry, SystemClock()), []
     with Tail(settings.kafka, (topic.name,), 1_000) as tail:
-        while not tail.caught_up:
-            for message in tail.poll(1.0):
+        for batch in read_to_end(tail, SystemClock()):
+            for message in batch:
                 record = await codec.decode(topic, message.value)
                 assert isinstance(record, BackfillRequest)
                 found.append(record)

@@ -32,7 +32,7 @@ async def ended(road: Road, request_id: str) -> BackfillStatus | None:
     registry = Registry(road.settings.registry)
     try:
         codec = Codec(registry, SystemClock())
-        found = await final_statuses(kafka, codec, range(kafka.partitions))
+        found = await final_statuses(kafka, codec, range(kafka.partitions), SystemClock())
     finally:
         await registry.close()
     return next((status for status in found if status.request_id == request_id), None)

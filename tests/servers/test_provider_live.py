@@ -24,7 +24,7 @@ from runtime import Settings, SystemClock
 from tests.faults.road import ROOT, Agent, Places
 from tests.provider_help import Market, bars_at
 from tests.servers.agents import write_config
-from topics import Catalogue, Codec, Registry, Tail, partition_of
+from topics import Catalogue, Codec, Registry, Tail, partition_of, read_to_end
 
 pytestmark = pytest.mark.servers
 
@@ -70,8 +70,8 @@ class Set:
     def _records(self, name: str) -> list[topics.RawMessage]:
         found: list[topics.RawMessage] = []
         with Tail(self.settings.kafka, (name,), 100_000) as tail:
-            while not tail.caught_up:
-                found += tail.poll(0.5)
+            for batch in read_to_end(tail, SystemClock()):
+                found += batch
         return found
 
 

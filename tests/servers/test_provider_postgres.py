@@ -4,7 +4,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ops.stack.listening import free_ports
 from provider import PostgresStorage, Storage, StoreUnavailableError
 from tests.provider_help import SERIES, clock_at
 from tests.provider_suite import LANE, ProviderSuite
@@ -34,10 +34,8 @@ def postgres() -> Iterator[str]:
     initdb, server = shutil.which("initdb"), shutil.which("postgres")
     if initdb is None or server is None:
         pytest.skip("needs PostgreSQL: its programs on PATH, or SEAMLESS_TEST_POSTGRES")
-    with tempfile.TemporaryDirectory(prefix="seamless-pg-") as folder, socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
+    with tempfile.TemporaryDirectory(prefix="seamless-pg-") as folder:
+        (port,) = free_ports(1)
         data = Path(folder) / "data"
         Path(folder).chmod(0o777)
         init = [initdb, "-D", str(data), "-U", "seamless", "-A", "trust", "--no-sync"]

@@ -8,18 +8,25 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 
 from bars.errors import InvalidValueError
 from coordinator.client import ClientOptions, DistributedBackfillCoordinator
-from ops.stack import Asked, LocalStack
-from ops.stack.fleet import FOLDER
+from ops.stack import Asked, LocalStack, StackStatus
+from ops.stack.fleet import FOLDER, WORKER_TOKEN
 from ops.stack.state import StateFolder
 from ops.supervise import Report
 from runtime.settings import Settings
 
 SERVERS = ("kafka", "registry", "questdb")
 AGENTS = ("conform", "materialize", "worker")
+TELLS = {
+    "conform": "seamless_chunks_judged_total",
+    "materialize": "seamless_bars_stored_total",
+    "worker": "seamless_windows_total",
+}
+"""A metric of each agent."""
 
 pytestmark = [pytest.mark.servers, pytest.mark.faults]
 
@@ -41,8 +48,17 @@ def config(local_stack: LocalStack, settings: Settings, tmp_path: Path) -> Itera
     folder = StateFolder(local_stack.data("kafka").parent)
     record = folder.load()
     assert record is not None
-    folder.save(replace(record, nodes=None, workers=1))
+    folder.save(replace(record, nodes=None, workers=1, metrics={}))
     shutil.rmtree(folder.data(FOLDER), ignore_errors=True)
+
+
+def measured(found: StackStatus, name: str, token: str = "") -> str:
+    """Return what a process tells Prometheus, where `status` says that it does."""
+    (service,) = (each for each in found.services if each.name == name)
+    url = service.address.removesuffix("/metrics") + "/metrics"
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    answer = httpx.get(url, headers=headers, timeout=10, trust_env=False)
+    return answer.raise_for_status().text
 
 
 def pids(stack: LocalStack) -> dict[str, int | None]:
@@ -65,6 +81,8 @@ async def test_agents_come_back_from_a_crash_and_from_the_death_of_their_supervi
     assert found.ready
     before = pids(local_stack)
     assert set(before) == set(AGENTS)
+    for name, metric in TELLS.items():
+        assert metric in measured(found, name)
 
     report = local_stack.data("run") / "conform.json"
     told = Report.read(report)
@@ -79,7 +97,18 @@ async def test_agents_come_back_from_a_crash_and_from_the_death_of_their_supervi
     assert {each.status for each in local_stack.status().services} == {"ready", "dead"}
     found = await asyncio.to_thread(local_stack.up)  # the configuration is remembered
     assert found.ready
-    assert set(pids(local_stack).values()).isdisjoint(before.values())
+    again = pids(local_stack)
+    assert set(again.values()).isdisjoint(before.values())
+
+    # As an earlier version left them, which gave them no ports for their metrics.
+    folder = StateFolder(local_stack.data("kafka").parent)
+    record = folder.load()
+    assert record is not None
+    folder.save(replace(record, metrics={}))
+    found = await asyncio.to_thread(local_stack.up)
+    assert found.ready
+    assert set(pids(local_stack).values()).isdisjoint(again.values())
+    assert TELLS["conform"] in measured(found, "conform")
 
 
 async def test_coordinators_and_workers_are_started_restarted_and_stopped(
@@ -92,6 +121,9 @@ async def test_coordinators_and_workers_are_started_restarted_and_stopped(
     names = [each.name for each in found.services if each.name not in SERVERS]
     nodes = [f"coordinator-{number}" for number in (1, 2, 3)]
     assert names == [*nodes, *AGENTS, "worker-2"]
+    assert "seamless_windows_total" in measured(found, "worker-2")
+    token = (local_stack.data(FOLDER) / WORKER_TOKEN).read_text().strip()
+    assert "coordinator_raft_is_leader" in measured(found, "coordinator-3", token)
     settings = Settings.load(config, found.addresses)
     options = ClientOptions.of(settings.coordinator)
     async with DistributedBackfillCoordinator(settings.coordinator.urls, options) as client:

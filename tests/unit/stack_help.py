@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from ops.stack.addresses import HOST, Ports
+from ops.stack.addresses import Ports
 from ops.stack.control import Control
+from ops.stack.listening import HOST, free_ports
 from ops.stack.processes import listener
 from ops.stack.service import Service
 from ops.stack.state import Record, StateFolder
@@ -40,8 +41,7 @@ class House:
 
     def service(self, name: str, code: str = LISTEN, *arguments: str) -> Service:
         """Return a service that listens on a free port, if its code does."""
-        with socket.create_server((HOST, 0)) as free:
-            port = free.getsockname()[1]
+        (port,) = free_ports(1)
         return Service(
             name=name,
             title=f"{name} 1.0",

@@ -1,54 +1,19 @@
-"""The lease API over real sockets: its answers, who may ask, nodes that do not lead."""
+"""The lease API over real sockets: its answers, nodes that do not lead."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from itertools import count
 from typing import Any
 
 import httpx
 import pytest
 
 from coordinator._service.api.api import ApiOptions
-from coordinator._service.api.auth import Role, Tokens
 from coordinator._service.api.limits import Limits
 from coordinator._service.log import Answer
-from coordinator.machine import AnyCommand, Code, Reply, SubmitJob, wire
+from coordinator.machine import AnyCommand, Code, Reply
 from coordinator.recovery import verify_snapshot
 from tests.lease_suite import eventually
-from tests.unit.api_help import Service, serving
-from tests.unit.machine_help import spec
-
-TOKENS = {role: role.word * 8 for role in Role}
-_KEYS = count()
-
-
-@asynccontextmanager
-async def asking(
-    nodes: int = 1, options: ApiOptions | None = None, role: Role | None = None
-) -> AsyncGenerator[tuple[Service, httpx.AsyncClient]]:
-    """Serve nodes, and yield what sends requests to the first."""
-    headers = {"Authorization": f"Bearer {TOKENS[role]}"} if role else {}
-    async with serving(nodes, options=options) as service:
-        url = service.urls[0]
-        async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False) as http:
-            yield service, http
-
-
-async def post(
-    http: httpx.AsyncClient, path: str, body: dict[str, Any], key: str | None = None
-) -> httpx.Response:
-    headers = {"Idempotency-Key": key or f"key-{next(_KEYS)}"}
-    return await http.post(path, json=body, headers=headers)
-
-
-def job(job_id: str = "job") -> dict[str, Any]:
-    document: dict[str, Any] = wire.command_document(SubmitJob(spec=spec(job_id, 0, 30)))
-    return {"spec": document["spec"]}
-
-
-OPEN = {"session_id": "w", "ttl_ms": 60_000}
-
+from tests.unit.api_help import serving
+from tests.unit.asking_help import OPEN, asking, job, post
 
 # What an answer carries
 
@@ -215,59 +180,6 @@ async def test_a_node_that_goes_answers_those_who_wait() -> None:
     await http.aclose()
 
 
-# Who may ask
-
-SECURED = ApiOptions(tokens=Tokens.of((token, role) for role, token in TOKENS.items()))
-
-
-@pytest.mark.parametrize(
-    ("role", "allowed"),
-    [
-        (None, []),
-        (Role.READER, ["/v1/watch"]),
-        (Role.WORKER, ["/v1/watch", "/v1/sessions"]),
-        (Role.ADMIN, ["/v1/watch", "/v1/sessions", "/v1/admin/transfer-leader"]),
-    ],
-)
-async def test_a_role_may_do_its_part(role: Role | None, allowed: list[str]) -> None:
-    async with asking(2, SECURED, role) as (service, http):
-        bodies: dict[str, dict[str, Any]] = {
-            "/v1/sessions": OPEN,
-            "/v1/admin/transfer-leader": {"reason": "why"},
-        }
-        found = []
-        for path in ("/v1/watch", "/v1/sessions", "/v1/admin/transfer-leader"):
-            answer = (
-                await post(http, path, bodies[path]) if path in bodies else await http.get(path)
-            )
-            assert answer.status_code in {200, 401 if role is None else 403}
-            found += [path] if answer.status_code == 200 else []
-        assert found == allowed
-        open_to_all = [await http.get(path) for path in ("/healthz", "/readyz")]
-        assert [answer.status_code for answer in open_to_all] == [200, 200]
-        assert (len(service.nodes[0].log.state().sessions) == 1) is ("/v1/sessions" in allowed)
-
-
-@pytest.mark.parametrize(
-    "header",
-    ["", "Bearer", "Bearer nonsense", f"Basic {TOKENS[Role.ADMIN]}", "Bearer " + "\xe4" * 40],
-)
-async def test_a_wrong_token_is_nobodys(header: str) -> None:
-    async with asking(options=SECURED) as (_, http):
-        answer = await http.get("/v1/watch", headers={b"Authorization": header.encode("latin-1")})
-        assert (answer.status_code, answer.json()["error"]["code"]) == (401, "unauthorized")
-
-
-async def test_a_page_in_a_browser_does_not_reach_an_open_loopback() -> None:
-    """Under a name of its own a page may speak to 127.0.0.1: it must not be taken for a person."""
-    async with asking() as (_, http):
-        answer = await http.get("/v1/watch", headers={"Host": "evil.example:80"})
-        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "wrong_host")
-        headers = {"Content-Type": "text/plain", "Idempotency-Key": "k"}
-        answer = await http.post("/v1/sessions", content="{}", headers=headers)
-        assert answer.status_code == 415
-
-
 # What is told besides
 
 
@@ -345,118 +257,3 @@ async def test_the_state_is_told_in_rows_and_pages() -> None:
             assert len(page["rows"]) == rows, view
         page = (await http.get("/v1/state/leases", params={"node": "other"})).json()
         assert page["rows"] == []
-
-
-# The older protocol
-
-KEY = "n:1:0:29:world:2024-01-01T00:00:00Z"
-
-
-async def test_the_older_clients_requests_work_as_they_are() -> None:
-    """No key, no token, one address: what QMTL's client sends and reads."""
-    async with asking(2) as (service, http):
-        wall_ms = service.clock.wall_us() // 1_000
-        claim = {"key": KEY, "lease_ms": 60_000}
-        answer = await http.post("/v1/leases/claim", json=claim)
-        assert answer.status_code == 200
-        lease = answer.json()["lease"]
-        assert lease["token"]
-        assert lease["lease_until_ms"] == wall_ms + 60_000
-        assert answer.json()["completion_ratio"] == 0.0
-        assert (await http.post("/v1/leases/claim", json=claim)).status_code == 409
-        done = {"key": KEY, "token": lease["token"]}
-        answer = await http.post("/v1/leases/complete", json=done)
-        assert (answer.status_code, answer.json()) == (200, {"completion_ratio": 1.0})
-        again = await http.post(f"{service.urls[1]}/v1/leases/claim", json=claim)
-        assert again.status_code == 200, "a follower hands it on"
-        failed = {"key": KEY, "token": again.json()["lease"]["token"], "reason": "no bars"}
-        answer = await http.post(f"{service.urls[1]}/v1/leases/fail", json=failed)
-        assert answer.json() == {"completion_ratio": 0.0}
-        failed = {"key": KEY, "token": "999", "reason": "no bars"}
-        assert (await http.post("/v1/leases/fail", json=failed)).status_code == 409
-
-
-async def test_the_older_client_learns_how_much_of_its_range_is_known_as_done() -> None:
-    async with asking() as (_, http):
-        await post(http, "/v1/sessions", OPEN)
-        await post(http, "/v1/jobs", job())
-        acquired = await post(http, "/v1/leases:acquire", {"session_id": "w", "limit": 1})
-        token = acquired.json()["reply"]["leases"][0]["token"]
-        await post(http, "/v1/leases:complete", {"session_id": "w", "token": token})
-        claim = {"key": KEY, "lease_ms": 60_000}
-        answer = await http.post("/v1/leases/claim", json=claim)
-        assert answer.json()["completion_ratio"] == pytest.approx(1 / 3)
-
-
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        ({"key": "n:60", "lease_ms": 60_000}, "key"),
-        ({"key": KEY}, "lease_ms"),
-        ({"key": KEY, "lease_ms": 1}, "lease_ms"),
-        ({"key": KEY, "lease_ms": True}, "lease_ms"),
-        ({"key": 5, "lease_ms": 60_000}, "key"),
-        ({"key": "a|b:1:0:29:world:2024", "lease_ms": 60_000}, "key"),
-        ({"key": KEY, "lease_ms": 60_000, "more": 1}, "body"),
-        ({"key": KEY, "lease_ms": "9" * 100_000}, "lease_ms"),
-    ],
-)
-async def test_a_wrong_claim_is_refused_by_its_field(body: dict[str, Any], field: str) -> None:
-    async with asking() as (_, http):
-        answer = await http.post("/v1/leases/claim", json=body)
-        assert (answer.status_code, answer.json()["error"]["field"]) == (400, field)
-        assert len(answer.content) < 1_000
-
-
-async def test_an_older_clients_range_and_a_workers_window_have_no_bar_in_common() -> None:
-    """Whoever comes first has it, by whichever protocol."""
-    async with asking() as (service, http):
-        await post(http, "/v1/sessions", OPEN)
-        await post(http, "/v1/jobs", job())
-        acquire = {"session_id": "w", "limit": 1}
-        (first,) = (await post(http, "/v1/leases:acquire", acquire)).json()["reply"]["leases"]
-        assert first["window"] == [0, 10]
-        overlapping, behind = (
-            {"key": f"n:1:{start}:{end}:world:2024", "lease_ms": 60_000}
-            for start, end in ((9, 14), (10, 14))
-        )
-        assert (await http.post("/v1/leases/claim", json=overlapping)).status_code == 409
-        claimed = await http.post("/v1/leases/claim", json=behind)
-        assert claimed.status_code == 200
-        assert int(claimed.json()["lease"]["token"].partition("-")[0]) > first["token"]
-        answer = await post(http, "/v1/leases:acquire", {**acquire, "limit": 9})
-        windows = [lease["window"] for lease in answer.json()["reply"]["leases"]]
-        assert windows == [[15, 20], [20, 30]]
-        done = {"key": behind["key"], "token": claimed.json()["lease"]["token"]}
-        assert (await http.post("/v1/leases/complete", json=done)).status_code == 200
-        assert (await http.post("/v1/leases/complete", json=done)).status_code == 200, "told again"
-        answer = await post(http, "/v1/leases:acquire", acquire)
-        assert [e["window"] for e in answer.json()["reply"]["leases"]] == [[10, 15]]
-        assert (await http.post("/v1/leases/claim", json=behind)).status_code == 409
-        assert len(service.nodes[0].log.state().sessions) == 1
-
-
-async def test_the_number_of_a_claim_is_not_enough_to_end_it() -> None:
-    """It can be guessed: tokens only count up."""
-    async with asking() as (_, http):
-        claim = {"key": KEY, "lease_ms": 60_000}
-        token = (await http.post("/v1/leases/claim", json=claim)).json()["lease"]["token"]
-        number, _, mark = token.partition("-")
-        for wrong in (number, f"{int(number) + 1}-{mark}", f"{number}-{'0' * 16}"):
-            done = {"key": KEY, "token": wrong}
-            assert (await http.post("/v1/leases/complete", json=done)).status_code == 409
-        done = {"key": KEY, "token": f"{2**63}-{mark}"}
-        assert (await http.post("/v1/leases/complete", json=done)).status_code == 400
-        assert (await http.post("/v1/leases/claim", json=claim)).status_code == 409
-
-
-async def test_an_answer_that_is_told_again_does_not_bring_back_a_claim_that_is_over() -> None:
-    async with asking() as (service, http):
-        claim = {"key": KEY, "lease_ms": 60_000}
-        first = await post(http, "/v1/leases/claim", claim, "same")
-        await service.pass_s(30)
-        again = await post(http, "/v1/leases/claim", claim, "same")
-        assert again.json()["lease"]["token"] == first.json()["lease"]["token"]
-        await service.pass_s(31)
-        assert (await post(http, "/v1/leases/claim", claim, "same")).status_code == 409
-        assert (await post(http, "/v1/leases/claim", claim, "other")).status_code == 200

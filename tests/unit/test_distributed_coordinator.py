@@ -1,7 +1,6 @@
 """The lease service over HTTP: the behaviour of every lease client, and what a network adds."""
 
 import asyncio
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Sequence
@@ -25,6 +24,7 @@ from coordinator.client import (
     token_of,
 )
 from coordinator.machine import SubmitJob
+from ops.stack.listening import free_ports
 from runtime.clock import SystemClock
 from runtime.settings import CoordinatorSettings
 from tests.lease_suite import Bench, LeaseSuite, eventually
@@ -49,9 +49,8 @@ HASTY = Patience(whole_s=0.3, attempt_s=0.2)
 
 def dead_url() -> str:
     """Return an address where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+    (port,) = free_ports(1)
+    return f"http://127.0.0.1:{port}"
 
 
 class TestDistributedCoordinator(LeaseSuite):

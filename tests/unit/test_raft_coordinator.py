@@ -18,8 +18,8 @@ from coordinator._service.raft.settings import Member, RaftSettings
 from coordinator.client import ClientOptions, DistributedBackfillCoordinator, MachineConfig
 from coordinator.machine import Event, Tick, initial
 from coordinator.machine.replica import Replica
+from ops.stack.listening import free_ports
 from runtime.clock import SystemClock
-from tests.faults.coordinator.nodes import free_ports
 from tests.lease_suite import Bench, LeaseSuite, eventually
 
 STEP_S = 4.0

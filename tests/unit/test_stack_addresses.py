@@ -1,12 +1,12 @@
 """Ports and addresses of the local stack."""
 
-import socket
 from dataclasses import astuple
 
 import pytest
 
 from bars.errors import InvalidValueError
-from ops.stack.addresses import Ports, is_taken
+from ops.stack.addresses import Ports
+from ops.stack.listening import is_taken
 from runtime.settings import Settings
 from store import Dsn
 
@@ -31,13 +31,6 @@ def test_free_ports_are_six_different_ones_that_nobody_has() -> None:
     found = astuple(Ports.free())
     assert len(set(found)) == 6
     assert not any(map(is_taken, found))
-
-
-def test_a_port_is_taken_while_somebody_listens_on_it() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        assert is_taken(port)
-    assert not is_taken(port)
 
 
 @pytest.mark.parametrize("text", ["", "http", "-1", "1023", "65531", "²", "19092.0"])

@@ -179,6 +179,17 @@ def test_what_a_killed_service_left_behind_is_ended_before_it_starts_again(house
         kill(stranger)
 
 
+def test_what_a_killed_service_left_behind_does_not_keep_its_port(house: House) -> None:
+    """A supervisor was killed, its child lives on: the port is our own, not somebody else's."""
+    control, a = house.control(), replace(house.service("a"), find=tuple)
+    control.start([a], {}, TIMEOUT_S)
+    orphan = control.record.processes["a"]
+    control.change(replace(control.record, processes={}))
+    control.start([replace(a, leftovers=lambda: [orphan])], {}, TIMEOUT_S)
+    assert not orphan.alive()
+    assert control.status(a).status == "ready"
+
+
 def test_a_log_that_grew_too_long_is_put_aside_once(house: House) -> None:
     a = house.service("a")
     a.log.parent.mkdir()

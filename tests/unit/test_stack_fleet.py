@@ -9,9 +9,10 @@ import pytest
 
 from bars.errors import InvalidValueError
 from coordinator.client import ClientOptions
-from ops.stack.addresses import HOST, Ports
+from ops.stack.addresses import Ports
 from ops.stack.agents import agents, coordinators
 from ops.stack.fleet import ADMIN_TOKEN, FOLDER, Asked, NodePorts, make_secrets
+from ops.stack.listening import HOST
 from ops.stack.servers import Context, StackOptions
 from ops.stack.staffing import staffed
 from ops.stack.state import Record, StateFolder

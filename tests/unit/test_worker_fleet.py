@@ -11,10 +11,18 @@ from bars.window import Window, merge
 from coordinator.client import LeaseEnd
 from runtime.testing import ManualClock
 from sources import SourceUnavailableError
-from tests.unit.worker_help import MINUTE, SERIES, Fleet, Hired, ask, cancel, fleet_of, settings_of
+from tests.unit.worker_help import (
+    LIFE,
+    MINUTE,
+    SERIES,
+    Fleet,
+    Hired,
+    ask,
+    cancel,
+    fleet_of,
+    settings_of,
+)
 from worker.testing import MemoryRoad, StoredWindow
-
-LIFE = [RequestState.ACCEPTED, RequestState.RUNNING, RequestState.DONE]
 
 
 def fetched_once(fleet: Fleet, bars: int) -> None:

@@ -9,7 +9,7 @@ from typing import cast
 
 import numpy as np
 
-from avro_schemas import BackfillRequest, BackfillStatus, RequestKind
+from avro_schemas import BackfillRequest, BackfillStatus, RequestKind, RequestState
 from bars.frame import BarFrame
 from bars.series import Series
 from coordinator.client import (
@@ -30,6 +30,7 @@ from worker.testing_ends import MemoryEvidence, MemoryInbox
 MINUTE = 60
 NODE = "ohlcv:test:A:1m"
 SERIES = Series(NODE, MINUTE)
+LIFE = [RequestState.ACCEPTED, RequestState.RUNNING, RequestState.DONE]
 
 
 def bars(count: int, close: float = 1.0) -> BarFrame:

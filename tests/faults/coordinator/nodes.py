@@ -3,17 +3,17 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from random import SystemRandom
 from typing import Any
 
 import yaml
+
+from ops.stack.listening import free_ports
 
 START_S = 60.0
 """On a busy machine a node with a long log takes some of it."""
@@ -21,23 +21,6 @@ START_S = 60.0
 LOOK_S = 0.02
 LOG_CHARS = 4_000
 ROOT = Path(__file__).resolve().parents[3]
-
-PORTS = range(20_000, 30_000)
-"""Below those that the system gives to connections."""
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports on which nobody listens; no connection of a test beside this one takes them."""
-    found: list[int] = []
-    with ExitStack() as held:
-        for port in SystemRandom().sample(PORTS, len(PORTS)):
-            probe = held.enter_context(socket.socket())
-            with suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                found.append(port)
-            if len(found) == count:
-                break
-    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
