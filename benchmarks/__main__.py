@@ -17,10 +17,12 @@ ALL: dict[str, Callable[[Settings], Awaitable[None]]] = {
     "materialize": materialize.run,
     "fetch": fetch.run,
     "fetch_million": fetch.run_million,
-    "provider": provider.run,
 }
 
-ALONE: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {"coordinator": coordinator.run}
+ALONE: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+    "coordinator": coordinator.run,
+    "provider": provider.run,
+}
 """Those that need no servers."""
 
 

@@ -15,7 +15,6 @@ from bars.frame import BarFrame
 from bars.window import Window
 from benchmarks._load import LANE, MINUTE, T0, series, walk
 from provider import LiveReplay, MemoryStorage, NewRecord, SeamlessDataProvider, SQLiteStorage
-from runtime import Settings
 
 BARS = 1_000_000
 CACHED_BARS = 1_000
@@ -28,8 +27,8 @@ _ONE = series(0)
 _ABOUT: dict[str, Any] = {"node_id": _ONE.node, "interval": MINUTE}
 
 
-async def run(_settings: Settings, bars: int = BARS) -> None:
-    """Measure in turn and print ratios; the servers are not used."""
+async def run(bars: int = BARS) -> None:
+    """Measure in turn and print ratios."""
     print(f"provider: {bars:,} bars of one node, no server", flush=True)
     truth = walk(0, bars)
     with tempfile.TemporaryDirectory(prefix="seamless-bench-") as folder:
