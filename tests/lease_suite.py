@@ -4,7 +4,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -21,39 +21,8 @@ from coordinator.client import (
     MachineConfig,
     SessionLostError,
 )
-from runtime.clock import Clock
+from tests.lease_help import SESSION_MS, SOON_S, Bench
 from tests.unit.machine_help import spec, target
-
-SESSION_MS = 3_600_000
-SOON_S = 1.0
-"""What the fastest of calls may take where time goes on by itself."""
-
-PATIENCE_S = 20.0
-"""Real seconds after which something that should have happened will not."""
-
-
-async def eventually(holds: Callable[[], bool]) -> None:
-    """Return when something holds, whatever sockets it takes."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not holds():  # noqa: ASYNC110 - what happens at the far end of a socket tells nobody
-            await asyncio.sleep(0.001)
-
-
-@dataclass(kw_only=True)
-class Bench:
-    """A lease service with session `w` open."""
-
-    client: LeaseClient
-    clock: Clock
-    pass_s: Callable[[float], Awaitable[None]]
-    """Let time pass for the service and its clients."""
-
-    waiting: Callable[[], int]
-    """How many acquires wait."""
-
-    async def waits(self, acquires: int = 1) -> None:
-        """Return when that many acquires wait."""
-        await eventually(lambda: self.waiting() == acquires)
 
 
 class LeaseSuite(ABC):

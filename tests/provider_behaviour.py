@@ -19,8 +19,7 @@ from provider import (
     SeamlessDataProvider,
 )
 from sources import SourceError
-from tests.provider_help import DAY, END, NODE, START, Upstream, same
-from tests.provider_suite import sessions
+from tests.provider_help import DAY, END, NODE, START, Upstream, same, sessions
 
 ASK: dict[str, Any] = {"node_id": NODE, "interval": DAY}
 """The series of set-ups that each test has to itself."""

@@ -1,19 +1,24 @@
-"""What the tests of the provider share: a day-by-day market, a source with a memory, a clock."""
+"""What the tests of the provider share: a market day by day, a source, a clock, a provider."""
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bars.frame import BarFrame, Times
 from bars.series import Series
+from provider import DataSource, SeamlessDataProvider, Storage
+from provider._parts import direct_parts
 from runtime import BackfillSettings, NodeSettings
 from runtime.testing import ManualClock
 
 DAY = 86_400
 NODE = "ohlcv:nasdaq:AAPL:1d"
 SERIES = Series(NODE, DAY)
+ASK: dict[str, Any] = {"node_id": NODE, "interval": DAY}
+LANE = "bf:daily"
 START = 1_577_836_800
 """2020-01-01, a holiday of XNYS; its first session of the year is 2020-01-02."""
 END = START + 60 * DAY
@@ -99,3 +104,35 @@ def same(frame: pd.DataFrame, bars: BarFrame) -> bool:
     """Return whether a frame holds exactly these bars, bit for bit, in the promised shape."""
     found = BarFrame(*(frame[name].to_numpy().copy() for name in frame.columns))
     return list(frame.columns) == list(bars.to_pandas().columns) and found.equals(bars)
+
+
+def sessions() -> BarFrame:
+    """Return the truth: every session of XNYS in the window."""
+    holidays = [START, START + 19 * DAY, START + 47 * DAY]  # new year, King, Washington
+    return bars_at(np.setdiff1d(weekdays(), np.array(holidays, np.int64)))
+
+
+class Made(SeamlessDataProvider):
+    """A provider over any storage, which asks a plain fetcher."""
+
+    def __init__(
+        self, storage: Storage | DataSource, fetcher: Upstream | None, **options: Any
+    ) -> None:
+        options = {
+            "nodes": {SERIES: STOCK},
+            "clock": clock_at(),
+            "backfill_config": QUICK,
+            "source_name": "daily",
+        } | options
+        self._assemble(direct_parts(storage, fetcher, options))  # type: ignore[arg-type]
+
+
+async def pass_time(clock: ManualClock, work: asyncio.Future[Any]) -> None:
+    """Advance by small steps until the work is done; the deadline's own sleeper never ends."""
+    for _ in range(2_000):
+        if work.done():
+            return
+        await asyncio.sleep(0.005)
+        if clock.sleeping > 1:
+            clock.advance(0.05)
+    raise AssertionError("the work is not done after 2,000 steps")

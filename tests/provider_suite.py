@@ -9,65 +9,37 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bars.frame import BarFrame
 from bars.window import Window
 from provider import (
     BackfillFailedError,
     ConformancePipelineError,
     DataAvailabilityStrategy,
-    DataSource,
-    DataSourcePriority,
     DataUnavailableError,
     InvalidValueError,
-    NewRecord,
-    SeamlessDataProvider,
     Storage,
 )
-from provider._parts import direct_parts
-from runtime.testing import ManualClock
 from sources import SourceError
+from tests.facts_suite import FactsSuite
 from tests.provider_help import (
+    ASK,
     DAY,
     END,
+    LANE,
     NODE,
-    NOW,
     QUICK,
     SERIES,
     START,
-    STOCK,
+    Made,
     Upstream,
     bars_at,
     clock_at,
+    pass_time,
     same,
-    weekdays,
+    sessions,
 )
 
-ASK: dict[str, Any] = {"node_id": NODE, "interval": DAY}
-LANE = "bf:daily"
 
-
-def sessions() -> BarFrame:
-    """Return the truth: every session of XNYS in the window."""
-    holidays = [START, START + 19 * DAY, START + 47 * DAY]  # new year, King, Washington
-    return bars_at(np.setdiff1d(weekdays(), np.array(holidays, np.int64)))
-
-
-class Made(SeamlessDataProvider):
-    """A provider over any storage, which asks a plain fetcher."""
-
-    def __init__(
-        self, storage: Storage | DataSource, fetcher: Upstream | None, **options: Any
-    ) -> None:
-        options = {
-            "nodes": {SERIES: STOCK},
-            "clock": clock_at(),
-            "backfill_config": QUICK,
-            "source_name": "daily",
-        } | options
-        self._assemble(direct_parts(storage, fetcher, options))  # type: ignore[arg-type]
-
-
-class ProviderSuite:
+class ProviderSuite(FactsSuite):
     """Subclasses give the fixture `storage`, empty and with `bf:daily` ranked above `roll`."""
 
     async def test_what_is_missing_is_fetched_stored_and_read(self, storage: Storage) -> None:
@@ -220,18 +192,6 @@ class ProviderSuite:
                 await provider.fetch(START, END, **ASK)
         assert len(upstream.calls) == 1
 
-    async def test_wrong_bars_are_never_stored(self, storage: Storage) -> None:
-        truth = sessions()
-        high = truth.high.copy()
-        high[3] = truth.low[3] - 1
-        wrong = BarFrame(truth.ts, truth.open, high, truth.low, truth.close, truth.volume)
-        async with Made(storage, Upstream(wrong)) as provider:
-            with pytest.raises(BackfillFailedError) as failed:
-                await provider.fetch(START, END, **ASK)
-        assert failed.value.failures[0].error_class == "blocked"
-        assert not await storage.covered(SERIES)
-        assert not len(await storage.winners(SERIES, Window(START, END)))
-
     async def test_whole_numbers_are_taken_exactly_and_words_are_refused(
         self, storage: Storage
     ) -> None:
@@ -250,75 +210,6 @@ class ProviderSuite:
                 await provider.fetch(START, END, **ASK)
         async with Made(storage, Whole(sessions())) as provider:
             assert same(await provider.fetch(START, END, **ASK), sessions())
-
-    async def test_no_bars_prove_nothing_unless_the_source_says_so(self, storage: Storage) -> None:
-        async with Made(storage, Upstream(BarFrame.empty())) as provider:
-            with pytest.raises(BackfillFailedError, match="empty_confirmed") as failed:
-                await provider.fetch(START, END, **ASK)
-        assert failed.value.failures[0].error_class == "empty"
-        assert not await storage.covered(SERIES)
-
-    async def test_a_source_that_can_prove_emptiness_covers_it(self, storage: Storage) -> None:
-        upstream = Upstream(BarFrame.empty())
-        async with Made(storage, upstream, empty_confirmed=True) as provider:
-            frame = await provider.fetch(START, END, **ASK)
-            await provider.fetch(START, END, **ASK)
-        assert not len(frame)
-        assert frame.attrs["seamless"]["missing_slots"]["no_trades"] == len(sessions())
-        assert len(upstream.calls) == 1
-
-    async def test_a_bar_that_is_stored_without_a_ledger_row_is_not_told(
-        self, storage: Storage
-    ) -> None:
-        """A writer that died between bars and ledger: the window is fetched again, and newer."""
-        old = bars_at(sessions().ts[:3], seed=1)
-        hidden = NewRecord(SERIES, LANE, Window(START + DAY, START + 2 * DAY), 1, old)
-        await storage.prepare(SERIES)
-        await storage.add([hidden])  # covers one day, holds three
-        async with Made(storage, None, strategy="fail_fast") as fast:
-            frame = await fast.fetch(START, START + 2 * DAY, **ASK)
-            assert frame["ts"].tolist() == [START + DAY]
-        async with Made(storage, Upstream(sessions())) as provider:
-            frame = await provider.fetch(START + 2 * DAY, END, **ASK)
-        assert same(frame, sessions().take(sessions().ts >= START + 2 * DAY))
-
-    async def test_a_bar_that_the_source_no_longer_has_is_withdrawn(self, storage: Storage) -> None:
-        """Same half-written start; the source has withdrawn one of those bars meanwhile."""
-        truth = sessions()
-        left = NewRecord(SERIES, LANE, Window(START + DAY, START + 2 * DAY), 1, truth.take([0, 1]))
-        await storage.prepare(SERIES)
-        await storage.add([left])
-        without = truth.take(truth.ts != truth.ts[1])
-        async with Made(storage, Upstream(without)) as provider:
-            frame = await provider.fetch(START, END, **ASK)
-        assert same(frame, without)
-
-    async def test_versions_are_newer_even_when_the_clock_steps_back(
-        self, storage: Storage
-    ) -> None:
-        ahead = (NOW + 1_000 * DAY) * 1_000_000
-        first = sessions().take(slice(0, 3))
-        window = Window(START + DAY, START + 2 * DAY)
-        await storage.prepare(SERIES)
-        await storage.add([NewRecord(SERIES, LANE, window, ahead, bars_at(first.ts, seed=1))])
-        async with Made(storage, Upstream(sessions())) as provider:
-            frame = await provider.fetch(START + 2 * DAY, END, **ASK)
-        assert same(frame, sessions().take(sessions().ts >= START + 2 * DAY))
-        assert await storage.highest_known(SERIES) > ahead
-
-    async def test_what_another_lane_covers_is_not_fetched_and_each_range_names_its_lane(
-        self, storage: Storage
-    ) -> None:
-        window = Window(START + DAY, START + 4 * DAY)
-        await storage.prepare(SERIES)
-        live = bars_at(sessions().inside(window).ts, seed=2)
-        await storage.add([NewRecord(SERIES, "roll", window, 1, live)])
-        async with Made(storage, Upstream(sessions())) as provider:
-            frame = await provider.fetch(START, END, **ASK)
-        assert frame["ts"].tolist() == sessions().ts.tolist()
-        assert same(frame.head(len(live)), live)
-        lanes = [s["lane"] for s in frame.attrs["seamless"]["sources"]]
-        assert lanes == ["roll", LANE]
 
     async def test_a_warning_raises_unless_it_is_accepted(self, storage: Storage) -> None:
         saturday = START + 3 * DAY
@@ -356,20 +247,6 @@ class ProviderSuite:
             await provider.fetch(given.pop("start"), given.pop("end"), **given)
         assert upstream.calls == []
 
-    async def test_a_storage_is_a_data_source(self, storage: Storage) -> None:
-        window = Window(START, START + 10 * DAY)
-        record = NewRecord(SERIES, LANE, window, 1, sessions().inside(window))
-        await storage.prepare(SERIES)
-        await storage.add([record])
-        await storage.add([record])  # again changes nothing
-        assert isinstance(storage, DataSource)
-        assert storage.priority is DataSourcePriority.STORAGE
-        assert await storage.coverage(**ASK) == [(START, START + 9 * DAY)]
-        assert await storage.is_available(START, START + 10 * DAY, **ASK)
-        assert not await storage.is_available(START, START + 11 * DAY, **ASK)
-        assert same(await storage.fetch(START, END, **ASK), sessions().inside(window))
-        assert await storage.coverage(node_id="nobody", interval=DAY) == []
-
     def test_the_sync_twin_answers_the_same(self, storage: Storage) -> None:
         with Made(storage, Upstream(sessions())) as provider:
             assert same(provider.fetch_sync(START, END, **ASK), sessions())
@@ -381,14 +258,3 @@ class ProviderSuite:
             both = provider.fetch_sync(START, END, **ASK), await provider.fetch(START, END, **ASK)
         assert same(both[0], sessions())
         assert same(both[1], sessions())
-
-
-async def pass_time(clock: ManualClock, work: asyncio.Future[Any]) -> None:
-    """Advance by small steps until the work is done; the deadline's own sleeper never ends."""
-    for _ in range(2_000):
-        if work.done():
-            return
-        await asyncio.sleep(0.005)
-        if clock.sleeping > 1:
-            clock.advance(0.05)
-    raise AssertionError("the work is not done after 2,000 steps")

@@ -9,8 +9,7 @@ from bars.frame import BarFrame
 from bars.window import Window
 from provider import NewRecord, Storage
 from store import LedgerState
-from tests.provider_help import DAY, NODE, SERIES, START
-from tests.provider_suite import LANE
+from tests.provider_help import DAY, LANE, NODE, SERIES, START
 
 ALL = Window(START, START + 100 * DAY)
 

@@ -21,7 +21,8 @@ from ops.stack import LocalStack
 from ops.stack.fleet import NodePorts
 from runtime import Settings, SystemClock
 from sources.testing import calls_of
-from tests.faults.road import PATIENCE_S, Agent, Places, Road, RoadError
+from tests.faults.processes import PATIENCE_S, Agent, Places, RoadError
+from tests.faults.road import Road
 from topics import (
     Catalogue,
     Codec,

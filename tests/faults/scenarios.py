@@ -16,7 +16,8 @@ from pathlib import Path
 from bars.series import Series
 from ops.stack import LocalStack
 from tests.conftest import TEST_OPTIONS
-from tests.faults.road import MINUTE, PATIENCE_S, POLL_S, Agent, Road, RoadError, until
+from tests.faults.processes import PATIENCE_S, POLL_S, Agent, RoadError, until
+from tests.faults.road import MINUTE, Road
 
 QUIET_S = 2.0
 

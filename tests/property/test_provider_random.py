@@ -28,8 +28,7 @@ from provider import (
 )
 from runtime.testing import ManualClock
 from sources import SourceError, SourceUnavailableError
-from tests.provider_help import bars_at
-from tests.provider_suite import LANE, Made
+from tests.provider_help import LANE, Made, bars_at
 
 MINUTE = 60
 SLOTS = 120

@@ -16,8 +16,7 @@ from avro_schemas import BackfillRequest, BackfillStatus, RequestState, WindowFa
 from bars.window import Window
 from ops.cli import app
 from runtime import Settings, format_time
-from tests.provider_help import DAY, END, NODE, SERIES, START, same
-from tests.provider_suite import sessions
+from tests.provider_help import DAY, END, NODE, SERIES, START, same, sessions
 from tests.servers.agents import ROOT, write_config
 from tests.servers.clerk import clerk, status_of, store_bars
 

@@ -15,8 +15,7 @@ from bars.frame import BarFrame
 from bars.window import Window
 from ops.cli import app
 from runtime import Settings, SystemClock
-from tests.provider_help import DAY, NODE, SERIES, START
-from tests.provider_suite import sessions
+from tests.provider_help import DAY, NODE, SERIES, START, sessions
 from tests.servers.agents import chunk_of, write_config
 from tests.servers.clerk import store_bars
 from topics import (

@@ -10,7 +10,8 @@ from avro_schemas import BackfillStatus, RequestState
 from bars.series import Series
 from provider import DataUnavailableError, EnhancedQuestDBProvider
 from runtime import SystemClock
-from tests.faults.road import MINUTE, PATIENCE_S, WINDOWS, Road
+from tests.faults.processes import PATIENCE_S
+from tests.faults.road import MINUTE, WINDOWS, Road
 from tests.provider_help import same
 from topics import Codec, Registry
 from worker.kafka import final_statuses

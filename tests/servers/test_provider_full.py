@@ -15,8 +15,7 @@ from bars.window import Window
 from provider import EnhancedQuestDBProvider, SeamlessDataProvider
 from runtime import Settings, SourceSettings
 from tests.provider_behaviour import BehaviourSuite, World
-from tests.provider_help import DAY, STOCK, Upstream
-from tests.provider_suite import sessions
+from tests.provider_help import DAY, STOCK, Upstream, sessions
 from tests.servers.agents import agents_of, write_config
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]

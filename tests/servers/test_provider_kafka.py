@@ -23,8 +23,7 @@ from provider._flight import WITHDRAWN
 from provider._request_fill import RequestFiller
 from provider._slots import Slots
 from runtime import BackfillSettings, Settings, SourceSettings, SystemClock
-from tests.provider_help import DAY, END, NODE, SERIES, START, STOCK, same
-from tests.provider_suite import sessions
+from tests.provider_help import DAY, END, NODE, SERIES, START, STOCK, same, sessions
 from tests.servers.agents import write_config
 from tests.servers.clerk import clerk, status_of, store_bars
 from topics import Catalogue, Reader

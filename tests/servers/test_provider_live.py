@@ -21,7 +21,7 @@ from bars.series import ROLL, Series
 from ops.stack.fleet import NodePorts
 from provider import EnhancedQuestDBProvider
 from runtime import Settings, SystemClock
-from tests.faults.road import ROOT, Agent, Places
+from tests.faults.processes import ROOT, Agent, Places
 from tests.provider_help import Market, bars_at
 from tests.servers.agents import write_config
 from topics import Catalogue, Codec, Registry, Tail, partition_of, read_to_end

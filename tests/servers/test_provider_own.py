@@ -17,8 +17,9 @@ from bars.window import Window
 from ops.stack import LocalStack
 from ops.stack.fleet import NodePorts
 from provider import EnhancedQuestDBProvider, ProviderMetrics
-from tests.faults.road import MINUTE, WINDOW_BARS, Agent, Road
-from tests.lease_suite import eventually
+from tests.faults.processes import Agent
+from tests.faults.road import MINUTE, WINDOW_BARS, Road
+from tests.lease_help import eventually
 from tests.provider_help import Upstream, same
 from topics import members
 from worker import SecondWorkerError

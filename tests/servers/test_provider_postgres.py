@@ -13,8 +13,8 @@ import pytest
 
 from ops.stack.listening import free_ports
 from provider import PostgresStorage, Storage, StoreUnavailableError
-from tests.provider_help import SERIES, clock_at
-from tests.provider_suite import LANE, ProviderSuite
+from tests.provider_help import LANE, SERIES, clock_at
+from tests.provider_suite import ProviderSuite
 from tests.storage_suite import StorageSuite
 
 pytestmark = pytest.mark.servers

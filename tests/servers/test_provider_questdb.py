@@ -28,16 +28,19 @@ from tests.provider_behaviour import ASK, BehaviourSuite, World
 from tests.provider_help import (
     DAY,
     END,
+    LANE,
     NODE,
     SERIES,
     START,
     STOCK,
+    Made,
     Upstream,
     bars_at,
     clock_at,
     same,
+    sessions,
 )
-from tests.provider_suite import LANE, Made, ProviderSuite, sessions
+from tests.provider_suite import ProviderSuite
 from tests.servers.agents import write_config
 from tests.servers.clerk import store_bars
 from tests.storage_suite import StorageSuite

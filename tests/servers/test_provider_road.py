@@ -13,13 +13,7 @@ from typing import Any
 
 import pytest
 
-from avro_schemas import (
-    BackfillRequest,
-    BackfillStatus,
-    RequestKind,
-    RequestState,
-    WindowFailure,
-)
+from avro_schemas import BackfillRequest, BackfillStatus, RequestKind, RequestState, WindowFailure
 from bars.frame import BarFrame
 from bars.window import Window, intersect, subtract
 from provider import EnhancedQuestDBProvider, SeamlessDataProvider
@@ -27,8 +21,7 @@ from runtime import Settings, SourceSettings, SystemClock
 from sources import bars_of
 from store import Store
 from tests.provider_behaviour import ASK, BehaviourSuite, World
-from tests.provider_help import SERIES, STOCK, Upstream
-from tests.provider_suite import sessions
+from tests.provider_help import SERIES, STOCK, Upstream, sessions
 from tests.servers.clerk import status_of, store_bars
 from topics import Catalogue, Codec, Producer, Registry, Tail
 

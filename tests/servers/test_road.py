@@ -18,7 +18,7 @@ from bars.window import Grid, Window
 from provider import EnhancedQuestDBProvider
 from runtime import Settings
 from sources.testing import calls_of, write_truth
-from tests.faults.road import Agent, Places
+from tests.faults.processes import Agent, Places
 from tests.servers.agents import write_config
 
 pytestmark = pytest.mark.servers

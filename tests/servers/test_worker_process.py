@@ -4,8 +4,8 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -13,43 +13,20 @@ from typing import Self
 import numpy as np
 import pytest
 
-from avro_schemas import (
-    BackfillRequest,
-    BackfillStatus,
-    BarChunk,
-    ConformanceReport,
-    Receipt,
-    RequestKind,
-    RequestState,
-    Verdict,
-)
+from avro_schemas import BackfillRequest, RequestKind, RequestState
 from bars.frame import BarFrame
 from bars.records import bars_of
-from bars.series import Series
 from bars.window import Window
-from runtime import Settings, SystemClock
+from runtime import Settings
 from sources.testing import calls_of, write_truth
-from store import LedgerEntry, Store
 from tests.servers.agents import write_config
-from topics import (
-    Catalogue,
-    Codec,
-    Producer,
-    RawMessage,
-    Registry,
-    Tail,
-    committed,
-    deadletter_info,
-    partition_of,
-)
+from tests.servers.judge_help import MINUTE, SERIES, WAIT_S, judge_of
+from topics import Catalogue, committed, deadletter_info
 
 pytestmark = pytest.mark.servers
 
 ROOT = Path(__file__).resolve().parents[2]
-MINUTE = 60
 START = 1_700_000_040 - 1_700_000_040 % (100 * MINUTE)
-SERIES = Series("ohlcv:test:W", MINUTE)
-WAIT_S = 60.0
 
 
 def truth(count: int) -> BarFrame:
@@ -137,135 +114,6 @@ def worker_of(files: Files, state: str = "state", **environ: str) -> Iterator[Wo
         if worker.process.poll() is None:
             worker.process.kill()
             worker.process.wait(30)
-
-
-class Judge:
-    """Stands for conform and materialize: every chunk passes and is in the ledger."""
-
-    def __init__(self, settings: Settings, codec: Codec, producer: Producer) -> None:
-        self.topics = Catalogue.of(settings.kafka)
-        self.settings = settings
-        self.codec = codec
-        self.chunks: list[BarChunk] = []
-        self.statuses: list[BackfillStatus] = []
-        self.buried: list[RawMessage] = []
-        self._producer = producer
-        self._news = asyncio.Event()
-        watched = (self.topics.chunks.name, self.topics.status.name, self.topics.deadletter.name)
-        self._tail = Tail(settings.kafka, watched)
-        self._store = Store(settings.store)
-
-    async def run(self) -> None:
-        """Judge until cancelled."""
-        try:
-            while True:
-                for message in await asyncio.to_thread(self._tail.poll, 0.1):
-                    await self._take(message)
-                self._news.set()
-        finally:
-            await asyncio.to_thread(self._tail.close)
-            self._store.close()
-
-    async def send(self, request: BackfillRequest) -> None:
-        value = await self.codec.encode(self.topics.requests, request)
-        await self.send_bytes(request.request_id, value)
-
-    async def send_bytes(self, key: str, value: bytes) -> None:
-        sent = self._producer.send(self.topics.requests.name, key, value)
-        await asyncio.wrap_future(sent)
-
-    async def final(self, request_id: str, count: int = 1) -> BackfillStatus:
-        """Return the last of so many final statuses of a request."""
-        async with asyncio.timeout(WAIT_S):
-            while True:
-                ours = [s for s in self.statuses if s.request_id == request_id and s.state.final]
-                if len(ours) >= count:
-                    return ours[-1]
-                await self.news()
-
-    async def news(self) -> None:
-        """Return when the topics have been looked at once more."""
-        self._news.clear()
-        await self._news.wait()
-
-    async def _take(self, message: RawMessage) -> None:
-        if message.topic == self.topics.deadletter.name:
-            self.buried.append(message)
-        elif message.topic == self.topics.status.name:
-            status = await self.codec.decode(self.topics.status, message.value)
-            assert isinstance(status, BackfillStatus)
-            self.statuses.append(status)
-        else:
-            chunk = await self.codec.decode(self.topics.chunks, message.value)
-            assert isinstance(chunk, BarChunk)
-            assert message.partition == partition_of(SERIES.key, self.settings.kafka.partitions)
-            assert dict(message.headers)["request_id"] == chunk.request_id.encode()
-            self.chunks.append(chunk)
-            await self._judge(chunk, message)
-
-    async def _judge(self, chunk: BarChunk, message: RawMessage) -> None:
-        report = ConformanceReport(
-            verdict=Verdict.PASSED,
-            chunk_partition=message.partition,
-            chunk_offset=message.offset,
-            chunk_offset_end=message.offset + 1,
-            node_id=chunk.node_id,
-            interval=chunk.interval,
-            lane=chunk.lane,
-            start=chunk.start,
-            end=chunk.end,
-            request_id=chunk.request_id,
-            lease_token=chunk.lease_token,
-        )
-        entry = LedgerEntry(
-            series=SERIES,
-            lane=chunk.lane,
-            window=Window(chunk.start, chunk.end),
-            known=len(self.chunks),
-            token=chunk.lease_token,
-            bars=len(chunk.ts),
-            content_hash=chunk.content_hash,
-            partition=message.partition,
-            offset=message.offset,
-        )
-        receipt = Receipt(
-            node_id=chunk.node_id,
-            interval=chunk.interval,
-            lane=chunk.lane,
-            start=chunk.start,
-            end=chunk.end,
-            covers=((chunk.start, chunk.end),),
-            known=entry.known,
-            bars=entry.bars,
-            content_hash=chunk.content_hash,
-            history_partition=message.partition,
-            history_offset=message.offset,
-            chunk_partition=message.partition,
-            chunk_offset=message.offset,
-            lease_token=chunk.lease_token,
-            request_id=chunk.request_id,
-        )
-        key = f"{SERIES.key}|{chunk.start}"
-        verdict = await self.codec.encode(self.topics.reports, report)
-        await asyncio.wrap_future(self._producer.send(self.topics.reports.name, key, verdict))
-        await asyncio.to_thread(self._store.ledger.add, [entry])
-        proof = await self.codec.encode(self.topics.coverage, receipt)
-        await asyncio.wrap_future(self._producer.send(self.topics.coverage.name, key, proof))
-
-
-@asynccontextmanager
-async def judge_of(settings: Settings) -> AsyncIterator[Judge]:
-    registry = Registry(settings.registry)
-    producer = Producer(settings.kafka)
-    judge = Judge(settings, Codec(registry, SystemClock()), producer)
-    task = asyncio.create_task(judge.run())
-    try:
-        yield judge
-    finally:
-        task.cancel()
-        await asyncio.wait((task,))
-        await asyncio.to_thread(producer.close)
-        await registry.close()
 
 
 def ask(request_id: str, first: int, count: int) -> BackfillRequest:

@@ -188,3 +188,12 @@ def bench_world(seed: int = 0) -> Iterator[World]:
     world = World(seed)
     with world.installed():
         yield world
+
+
+def leader_of(world: World) -> Bench:
+    """Return a leader of three whose log is acknowledged."""
+    bench = Bench(world)
+    bench.lead()
+    bench.turn()
+    bench.acknowledge()
+    return bench

@@ -11,7 +11,7 @@ from coordinator._service.api.limits import Limits
 from coordinator._service.log import Answer
 from coordinator.machine import AnyCommand, Code, Reply
 from coordinator.recovery import verify_snapshot
-from tests.lease_suite import eventually
+from tests.lease_help import eventually
 from tests.unit.api_help import serving
 from tests.unit.asking_help import OPEN, asking, job, post
 

@@ -12,7 +12,7 @@ import pytest
 
 from coordinator._service.api.api import ApiOptions
 from coordinator._service.api.limits import Limits
-from tests.lease_suite import eventually
+from tests.lease_help import eventually
 from tests.unit.api_help import Service, serving
 
 LIMITS = Limits(body_bytes=20_000, body_s=0.7, idle_s=0.7, connections=4)

@@ -27,7 +27,8 @@ from coordinator.machine import SubmitJob
 from ops.stack.listening import free_ports
 from runtime.clock import SystemClock
 from runtime.settings import CoordinatorSettings
-from tests.lease_suite import Bench, LeaseSuite, eventually
+from tests.lease_help import Bench, eventually
+from tests.lease_suite import LeaseSuite
 from tests.unit.api_help import Service, serving
 from tests.unit.machine_help import spec
 

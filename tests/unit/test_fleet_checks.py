@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.faults.fleet import Grant, live_of, no_two_at_once
-from tests.faults.road import RoadError
+from tests.faults.processes import RoadError
 
 
 def granted(token: int, start: int, end: int, event: str = "lease_granted") -> Mapping[str, Any]:

@@ -10,7 +10,8 @@ import pytest
 from bars.errors import InvalidValueError
 from coordinator.client import LeaseClient, LocalCoordinator, MachineConfig
 from runtime.testing import ManualClock
-from tests.lease_suite import Bench, LeaseSuite
+from tests.lease_help import Bench
+from tests.lease_suite import LeaseSuite
 
 
 class TestLocalCoordinator(LeaseSuite):

@@ -1,59 +1,27 @@
 """A replica: every entry gets an answer, the same on every node, whatever the entry holds."""
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from bars.errors import InvalidValueError
 from coordinator.machine import (
     Acquire,
-    AnyCommand,
     Barrier,
     Code,
-    Complete,
     Event,
     JobSubmitted,
-    MachineConfig,
     OpenSession,
     Policy,
-    Reply,
     SetPolicy,
-    SubmitJob,
     Tick,
-    initial,
     replica,
     wire,
 )
 from coordinator.machine.replica import Replica
-from tests.unit.machine_help import spec, target
-
-SUBMIT = SubmitJob(spec=spec("job", 0, 100))
-ACQUIRE = Acquire(session_id="w")
-
-
-class Node:
-    """A replica with a session `w`, and what goes into it."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.replica = Replica(initial(1, MachineConfig()), self.events.extend)
-        self.do(OpenSession(session_id="w", ttl_ms=3_600_000))
-
-    def bytes_of(
-        self, command: AnyCommand, request_id: str = "", term: int = 1, elapsed_ms: int = 0
-    ) -> bytes:
-        entry = wire.Entry(term=term, elapsed_ms=elapsed_ms, request_id=request_id, command=command)
-        data = self.replica.apply(wire.encode_entry(entry))
-        assert self.replica.reply in {None, wire.decode_reply(data)}, "the value says the same"
-        return data
-
-    def do(
-        self, command: AnyCommand, request_id: str = "", term: int = 1, elapsed_ms: int = 0
-    ) -> Reply:
-        return wire.decode_reply(self.bytes_of(command, request_id, term, elapsed_ms))
+from tests.unit.machine_help import target
+from tests.unit.replica_help import ACQUIRE, SUBMIT, Node, worked
 
 
 def test_an_entry_of_a_replaced_leader_changes_nothing_not_even_time() -> None:
@@ -265,109 +233,3 @@ def test_events_are_told_when_the_state_has_them() -> None:
     node = Node()
     node.do(SUBMIT)
     assert isinstance(node.events[-1], JobSubmitted)
-
-
-# Snapshots
-
-
-def worked() -> Node:
-    node = Node()
-    node.do(SUBMIT, "submit", elapsed_ms=5)
-    for number in range(4):
-        (lease,) = node.do(ACQUIRE, f"a{number}", elapsed_ms=10).leases
-        if number % 2:
-            node.do(Complete(session_id="w", token=lease.token), f"c{number}")
-    return node
-
-
-def test_a_replica_that_was_restored_goes_on_like_the_one_it_comes_from() -> None:
-    node, other = worked(), Node()
-    other.replica.restore(node.replica.snapshot())
-    assert other.replica.digest() == node.replica.digest()
-    assert other.bytes_of(ACQUIRE, "a3") == node.bytes_of(ACQUIRE, "a3")
-    assert other.bytes_of(ACQUIRE, "new") == node.bytes_of(ACQUIRE, "new")
-    assert other.do(Tick(), term=0).code is Code.STALE_LEADER
-    node.do(Tick(), term=0)
-    assert other.replica.snapshot() == node.replica.snapshot()
-    assert other.replica.applied == node.replica.applied == 11
-
-
-def test_a_replica_that_was_restored_forgets_answers_at_the_same_time(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    node, other = Node(), Node()
-    size = len(node.bytes_of(Tick(), "r0"))
-    monkeypatch.setattr(replica, "REMEMBERED_BYTES_MAX", 3 * size)
-    for number in range(1, 3):
-        node.do(Tick(), f"r{number}")
-    other.replica.restore(node.replica.snapshot())
-    for each in (node, other):
-        each.do(Tick(), "r3")
-    assert other.replica.snapshot() == node.replica.snapshot()
-
-
-def test_a_digest_tells_replicas_apart_that_have_answered_differently() -> None:
-    node, other = worked(), worked()
-    assert node.replica.digest() == other.replica.digest()
-    node.do(Tick(), term=0)
-    other.do(Tick())
-    assert node.replica.state == other.replica.state
-    assert node.replica.digest() != other.replica.digest()
-
-
-def test_a_capture_stays_as_it_was() -> None:
-    node = worked()
-    capture = node.replica.capture()
-    digest, snapshot = capture.digest(), capture.snapshot()
-    node.do(ACQUIRE)
-    assert (capture.digest(), capture.snapshot()) == (digest, snapshot)
-    assert capture.applied == node.replica.applied - 1
-
-
-def test_a_snapshot_keeps_the_configuration_that_the_replicas_began_with() -> None:
-    """Defaults of a later program must not part a node that restarts from those that do not."""
-    document = json.loads(Replica(initial(1, MachineConfig())).snapshot())
-    assert document["state"]["config"]["lease_ttl_ms"] == 120_000
-    assert len(document["state"]["config"]) == 21
-
-
-@pytest.mark.parametrize(
-    ("path", "value", "told"),
-    [
-        (("state", "clock_ms"), "x", "state.clock_ms must be a whole number of 64 bits"),
-        (("state", "lanes"), [], "state.jobs must be of a lane in lanes, was 'job'"),
-        (("state", "jobs"), [], "state.lanes must be a lane with jobs, was 'n|1|bf:s'"),
-        (("state", "config", "max_attempts"), 0, "state.config.max_attempts must be"),
-        (("rest", "said"), None, "rest.said must be a list, was None"),
-        (("rest",), 3, "rest must be an object, was 3"),
-    ],
-)
-def test_what_is_no_snapshot_is_refused_and_changes_nothing(
-    path: tuple[str, ...], value: object, told: str
-) -> None:
-    document = json.loads(worked().replica.snapshot())
-    inner = document
-    for name in path[:-1]:
-        inner = inner[name]
-    inner[path[-1]] = value
-    node = Node()
-    before = node.replica.snapshot()
-    with pytest.raises(InvalidValueError) as refused:
-        node.replica.restore(json.dumps(document).encode())
-    assert str(refused.value).startswith(told)
-    assert node.replica.snapshot() == before
-
-
-def test_a_snapshot_of_another_version_is_refused() -> None:
-    data = worked().replica.snapshot().replace(b'"v":1}', b'"v":2}')
-    with pytest.raises(wire.UnsupportedVersionError, match="v must be 1, was 2"):
-        Node().replica.restore(data)
-
-
-def test_every_order_of_jobs_survives_a_snapshot() -> None:
-    """They are written by name, and served as they came."""
-    node, other = Node(), Node()
-    for name in ("b", "c", "a"):
-        node.do(SubmitJob(spec=spec(name, 0, 10)))
-    other.replica.restore(node.replica.snapshot())
-    assert other.do(ACQUIRE).leases[0].job_ids == ("b", "c", "a")

@@ -22,8 +22,7 @@ from provider import (
 from provider._retry import retry_delay_s, worth_asking_again
 from provider._slots import Slots
 from runtime import DeadlineExceededError
-from tests.provider_help import DAY, END, NODE, START, Upstream, bars_at, clock_at, same
-from tests.provider_suite import sessions
+from tests.provider_help import DAY, END, NODE, START, Upstream, bars_at, clock_at, same, sessions
 
 ASK: dict[str, Any] = {"node_id": NODE, "interval": DAY}
 QUICK = BackfillConfig(max_attempts=3, retry_backoff_ms=0, window_bars=10)

@@ -8,8 +8,7 @@ import pytest
 from bars.window import Window
 from provider import MemoryCache, NewRecord, SQLiteCache, SQLiteStorage, Storage
 from tests.provider_behaviour import ASK, BehaviourSuite, World
-from tests.provider_help import SERIES, Upstream, clock_at
-from tests.provider_suite import LANE, Made, sessions
+from tests.provider_help import LANE, SERIES, Made, Upstream, clock_at, sessions
 
 
 class LocalWorld:

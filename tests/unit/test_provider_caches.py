@@ -26,8 +26,18 @@ from provider import (
 from provider._ledger import LedgerView
 from provider.cache import ENTRY_BYTES, JOIN_BARS_MAX, ROW_BYTES, CacheEntry, ranks_hash
 from runtime.testing import ManualClock
-from tests.provider_help import DAY, NODE, SERIES, START, bars_at, clock_at, same
-from tests.provider_suite import LANE, Made, sessions
+from tests.provider_help import (
+    DAY,
+    LANE,
+    NODE,
+    SERIES,
+    START,
+    Made,
+    bars_at,
+    clock_at,
+    same,
+    sessions,
+)
 from tests.storage_suite import days, flat
 
 TAG = ranks_hash({"bf:daily": 1})

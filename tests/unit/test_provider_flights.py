@@ -18,11 +18,21 @@ from runtime import BackfillConfig, SystemClock
 from runtime.testing import ManualClock
 from sources import SourceError
 from tests.provider_behaviour import boarded
-from tests.provider_help import DAY, END, NODE, START, Upstream, clock_at, same
-from tests.provider_suite import LANE, Made, sessions
+from tests.provider_help import (
+    DAY,
+    END,
+    LANE,
+    NODE,
+    START,
+    Made,
+    Upstream,
+    clock_at,
+    same,
+    sessions,
+)
 from tests.unit.api_help import serving
+from tests.unit.reading_help import Plain
 from tests.unit.test_distributed_coordinator import client_of
-from tests.unit.test_provider_sources import Plain
 
 ASK: dict[str, Any] = {"node_id": NODE, "interval": DAY}
 ONE = Series("one", 1)

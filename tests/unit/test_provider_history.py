@@ -24,8 +24,20 @@ from provider import (
 from provider.history_coverage import WarmupWindow, compute_missing_ranges
 from provider.live import PollingFeed
 from provider.recorder import to_json
-from tests.provider_help import DAY, END, NODE, SERIES, START, STOCK, Upstream, clock_at, same
-from tests.provider_suite import LANE, Made, sessions
+from tests.provider_help import (
+    DAY,
+    END,
+    LANE,
+    NODE,
+    SERIES,
+    START,
+    STOCK,
+    Made,
+    Upstream,
+    clock_at,
+    same,
+    sessions,
+)
 
 DSN = "questdb://127.0.0.1:9?pg_port=9"
 ASK: dict[str, Any] = {"node_id": NODE, "interval": DAY}

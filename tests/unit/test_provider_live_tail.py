@@ -8,8 +8,7 @@ import pytest
 from bars.window import Window
 from provider import MemoryStorage, SeamlessSLAExceeded, SLAPolicy
 from runtime.testing import ManualClock
-from tests.provider_help import Upstream, clock_at, same
-from tests.provider_suite import LANE, Made
+from tests.provider_help import LANE, Made, Upstream, clock_at, same
 from tests.unit.test_provider_stream import ASK, MINUTE, T0, Feed, at
 
 WINDOW = Window(T0, T0 + 10 * MINUTE)

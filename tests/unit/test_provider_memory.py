@@ -4,7 +4,8 @@ import pytest
 
 from provider import Storage
 from provider.testing import MemoryStorage
-from tests.provider_suite import LANE, ProviderSuite
+from tests.provider_help import LANE
+from tests.provider_suite import ProviderSuite
 
 
 class TestMemory(ProviderSuite):

@@ -11,7 +11,7 @@ from bars.series import Series
 from coordinator.client import CoordinatorUnavailableError, DistributedBackfillCoordinator
 from provider import PollingFeed
 from provider._publishing import Claims, Press, Publisher
-from tests.lease_suite import eventually
+from tests.lease_help import eventually
 from tests.provider_help import Market
 from tests.unit.api_help import Service, serving
 from tests.unit.test_distributed_coordinator import client_of

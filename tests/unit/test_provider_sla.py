@@ -24,10 +24,21 @@ from provider import (
 )
 from provider.metrics import NODES_MAX
 from runtime.testing import ManualClock
-from tests.provider_help import DAY, END, NODE, SERIES, START, Upstream, clock_at, same
-from tests.provider_suite import LANE, Made, sessions
+from tests.provider_help import (
+    DAY,
+    END,
+    LANE,
+    NODE,
+    SERIES,
+    START,
+    Made,
+    Upstream,
+    clock_at,
+    same,
+    sessions,
+)
 from tests.storage_suite import days
-from tests.unit.test_provider_sources import Plain
+from tests.unit.reading_help import Plain
 
 ASK: dict[str, Any] = {"node_id": NODE, "interval": DAY}
 RANKS = {LANE: 1, "roll": 0}

@@ -1,14 +1,10 @@
 """Sources together: each asked for what the one above lacks, a failing one passed over and told."""
 
 import asyncio
-from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bars.frame import BarFrame
 from bars.window import Window
@@ -23,59 +19,24 @@ from provider import (
     SourceError,
     StoreUnavailableError,
 )
-from provider._join import Piece, join, reconcile
-from runtime import BackfillConfig
-from tests.provider_help import DAY, END, NODE, SERIES, START, STOCK, Upstream, clock_at, same
-from tests.provider_suite import LANE, Made, sessions
+from tests.provider_help import (
+    DAY,
+    END,
+    LANE,
+    NODE,
+    SERIES,
+    START,
+    STOCK,
+    Made,
+    Upstream,
+    clock_at,
+    same,
+    sessions,
+)
 from tests.storage_suite import days
+from tests.unit.reading_help import RANKS, Flaky, Plain, read_from, stored
 
 ASK: dict[str, Any] = {"node_id": NODE, "interval": DAY}
-RANKS = {LANE: 1, "roll": 0}
-
-
-class Plain:
-    """A `DataSource` of QMTL: no versions, no ledger."""
-
-    def __init__(
-        self,
-        truth: BarFrame,
-        windows: Sequence[Window],
-        priority: DataSourcePriority = DataSourcePriority.STORAGE,
-    ) -> None:
-        self.priority = priority
-        self.truth = truth
-        self.windows = list(windows)
-        self.fetches: list[tuple[int, int]] = []
-        self.failing: Exception | None = None
-        self.blind: Exception | None = None
-        self.shape: Callable[[pd.DataFrame], pd.DataFrame] = lambda frame: frame
-
-    async def is_available(self, start: int, end: int, **_: Any) -> bool:
-        return any(w.start <= start and end <= w.end for w in self.windows)
-
-    async def coverage(self, **_: Any) -> list[tuple[int, int]]:
-        if self.blind is not None:
-            raise self.blind
-        return [(w.start, w.end - DAY) for w in self.windows]
-
-    async def fetch(self, start: int, end: int, **_: Any) -> pd.DataFrame:
-        self.fetches.append((start, end))
-        if self.failing is not None:
-            raise self.failing
-        return self.shape(self.truth.inside(Window(start, end)).to_pandas())
-
-
-async def stored(*windows: Window, truth: BarFrame | None = None) -> MemoryStorage:
-    storage = MemoryStorage(RANKS, clock_at())
-    for known, window in enumerate(windows, 1):
-        bars = (truth or sessions()).inside(window)
-        await storage.add([NewRecord(SERIES, LANE, window, known, bars)])
-    return storage
-
-
-def read_from(frame: pd.DataFrame) -> list[tuple[str, int, int]]:
-    told = frame.attrs["seamless"]["read_from"]
-    return [(t["source"], (t["start"] - START) // DAY, (t["end"] - START) // DAY) for t in told]
 
 
 async def test_each_source_is_asked_only_for_what_the_one_above_lacks() -> None:
@@ -187,17 +148,6 @@ async def test_other_ranks_do_not_see_each_others_winners() -> None:
         assert same(frame, await storage.winners(SERIES, Window(START, END)))
 
 
-class Flaky(MemoryStorage):
-    """A storage that can be switched off."""
-
-    down = False
-
-    async def ledger(self, *args: Any, **more: Any) -> Any:
-        if self.down:
-            raise StoreUnavailableError("here", "switched off")
-        return await super().ledger(*args, **more)
-
-
 async def test_while_the_ledger_is_away_fresh_bars_of_a_cache_serve_and_say_so() -> None:
     clock = clock_at()
     storage = Flaky(RANKS, clock)
@@ -240,118 +190,6 @@ async def test_a_cache_that_fails_is_no_cache() -> None:
     assert same(await provider.fetch(START, END, **ASK), sessions())
 
 
-class FillingPlain(Plain):
-    """A plain storage that gets by itself what it lacks."""
-
-    def __init__(self, truth: BarFrame, error: Exception | None = None) -> None:
-        super().__init__(truth, [])
-        self.error = error
-        self.filled: list[tuple[int, int]] = []
-
-    async def fill_missing(self, start: int, end: int, **_: Any) -> None:
-        self.filled.append((start, end))
-        if self.error is not None:
-            raise self.error
-        self.windows.append(Window(start, end + DAY))
-
-    async def write(self, start: int, end: int, frame: pd.DataFrame, **_: Any) -> None:
-        assert len(frame)
-        self.windows.append(Window(start, end))
-
-
-async def test_a_storage_that_can_fill_is_asked_first_and_read() -> None:
-    storage, upstream = FillingPlain(sessions()), Upstream(sessions())
-    for bringer in (upstream, None):
-        options: Any = {"backfiller": bringer} if bringer else {}
-        provider = SeamlessDataProvider(
-            storage_source=storage, nodes={SERIES: STOCK}, clock=clock_at(), **options
-        )
-        assert same(await provider.fetch(START, END, **ASK), sessions())
-        storage.windows.clear()
-        storage.filled.clear()
-    assert upstream.calls == []
-
-
-async def test_where_it_cannot_the_fetcher_is_asked_and_the_result_is_stored() -> None:
-    storage, upstream = FillingPlain(sessions(), OSError("no")), Upstream(sessions())
-    provider = SeamlessDataProvider(
-        storage_source=storage, backfiller=upstream, nodes={SERIES: STOCK}, clock=clock_at()
-    )
-    assert same(await provider.fetch(START, END, **ASK), sessions())
-    assert storage.windows == [Window(START + DAY, END - DAY)]
-    assert len(upstream.calls) == len(storage.filled) == 1
-
-
-async def test_what_is_fetched_for_a_storage_that_takes_nothing_is_answered_all_the_same() -> None:
-    nothing = Plain(sessions(), [])
-    provider = SeamlessDataProvider(
-        storage_source=nothing,
-        backfiller=Upstream(sessions()),
-        nodes={SERIES: STOCK},
-        clock=clock_at(),
-    )
-    frame = await provider.fetch(START, END, **ASK)
-    assert same(frame, sessions())
-    assert read_from(frame) == [("backfill", 1, 58)]
-
-
-async def test_seamless_answers_what_could_not_be_stored() -> None:
-    class Full(MemoryStorage):
-        async def add(self, *_: Any) -> None:
-            raise StoreUnavailableError("here", "disk full")
-
-    upstream = Upstream(sessions())
-    provider = Made(Full(RANKS, clock_at()), upstream, strategy="seamless")
-    frame = await provider.fetch(START, END, **ASK)
-    assert same(frame, sessions())
-    assert "disk full" in frame.attrs["seamless"]["backfill"]["unstored"]
-    with pytest.raises(StoreUnavailableError):
-        await provider.fetch(START, END, **ASK, strategy="auto_backfill")
-
-
-async def test_a_backfiller_that_cannot_now_is_not_asked() -> None:
-    class Never(Upstream):
-        async def can_backfill(self, *_: Any, **__: Any) -> bool:
-            return False
-
-        async def backfill(self, *_: Any, **__: Any) -> Any:
-            raise AssertionError("asked")
-
-        def backfill_async(self, *_: Any, **__: Any) -> Any:
-            raise AssertionError("asked")
-
-    provider = SeamlessDataProvider(
-        storage_source=Plain(sessions(), []),
-        backfiller=Never(sessions()),
-        nodes={SERIES: STOCK},
-        clock=clock_at(),
-        strategy="seamless",
-        backfill_config=BackfillConfig(max_attempts=1),
-    )
-    frame = await provider.fetch(START, END, **ASK)
-    assert "cannot backfill" in frame.attrs["seamless"]["failed"][0]["message"]
-
-
-async def test_without_background_nothing_goes_on_behind_a_call() -> None:
-    upstream = Upstream(sessions())
-    quiet = Made(
-        await stored(days(13, 27)),
-        upstream,
-        strategy="partial_fill",
-        enable_background_backfill=False,
-    )
-    frame = await quiet.fetch(START, END, **ASK)
-    assert (quiet.jobs(), upstream.calls) == ([], [])
-    assert frame.attrs["seamless"]["backfill"]["job"] is None
-    sync = Made(
-        await stored(days(13, 27)),
-        upstream,
-        strategy="partial_fill",
-        backfill_config=BackfillConfig(mode="sync"),
-    )
-    assert same(await sync.fetch(START, END, **ASK), sessions())
-
-
 async def test_a_plain_source_of_bars_may_name_its_columns_otherwise() -> None:
     storage = Plain(sessions(), [days(0, 60)])
     storage.shape = lambda frame: frame.rename(columns={"ts": "Timestamp", "open": "Open"}).assign(
@@ -359,55 +197,6 @@ async def test_a_plain_source_of_bars_may_name_its_columns_otherwise() -> None:
     )[::-1]
     provider = SeamlessDataProvider(storage_source=storage, nodes={SERIES: STOCK}, clock=clock_at())
     assert same(await provider.fetch(START, END, **ASK), sessions())
-
-
-def test_frames_are_reconciled_without_making_anything_up() -> None:
-    frame = sessions().to_pandas()
-    at = pd.to_datetime(frame["ts"], unit="s")
-    for given_ in (
-        frame.assign(ts=at),
-        frame.assign(ts=at.dt.tz_localize("UTC").dt.tz_convert("America/New_York")),
-        frame.drop(columns="ts").set_index(pd.DatetimeIndex(at)),
-        frame.astype({"volume": "int64"}),
-        frame.astype({"close": "Float64"}),
-        pd.concat([frame.assign(close=0.0), frame], ignore_index=True),
-    ):
-        bars, dropped = reconcile(given_, "s")
-        assert bars.equals(sessions())
-        assert dropped == ()
-    assert reconcile(frame.assign(extra=1), "s")[1] == ("extra",)
-    assert not len(reconcile(frame.head(0), "s")[0])
-    gone = frame.assign(**dict.fromkeys(frame.columns[1:], np.nan))
-    assert not len(reconcile(gone, "s")[0])
-    for wrong, match in (
-        (frame.drop(columns="close"), "no column close"),
-        (frame.assign(close="much"), "close must be numbers"),
-        (frame.assign(ts=at + pd.Timedelta("1ms")), "whole seconds"),
-        (frame.assign(ts=at.where(at.index > 0)), "without a time"),
-    ):
-        with pytest.raises(SourceError, match=match):
-            reconcile(wrong, "s")
-
-
-pieces = st.lists(st.tuples(st.integers(0, 20), st.integers(1, 9), st.booleans()), max_size=8)
-
-
-@given(pieces)
-def test_joined_bars_are_ascending_unique_and_those_with_versions_win(
-    drawn: list[tuple[int, int, bool]],
-) -> None:
-    made, naive = [], dict[int, tuple[bool, int]]()
-    for rank, (first, length, versioned) in enumerate(drawn):
-        ts = np.arange(first, first + length, dtype=np.int64)
-        bars = BarFrame(ts, *(np.full(length, float(rank)) for _ in range(5)))
-        made.append(Piece(Window(first, first + length), bars, f"s{rank}", versioned))
-        for t in ts.tolist():
-            best = naive.get(t)
-            if best is None or (versioned and not best[0]):
-                naive[t] = (versioned, rank)
-    found = join(made)
-    assert found.ts.tolist() == sorted(naive)
-    assert found.close.tolist() == [float(naive[t][1]) for t in sorted(naive)]
 
 
 def test_what_is_no_source_is_refused() -> None:

@@ -20,8 +20,8 @@ from store import (
     TableMismatchError,
     UnstorableRowError,
 )
-from tests.provider_help import DAY, SERIES, START, clock_at
-from tests.provider_suite import LANE, ProviderSuite
+from tests.provider_help import DAY, LANE, SERIES, START, clock_at
+from tests.provider_suite import ProviderSuite
 from tests.storage_suite import StorageSuite, record
 
 ROOT = Path(__file__).resolve().parents[2]

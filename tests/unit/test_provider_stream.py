@@ -28,8 +28,7 @@ from provider._ask import Ask
 from provider.live import FINAL_KEY
 from provider.stream import Splice
 from runtime.testing import ManualClock
-from tests.provider_help import Upstream, bars_at, clock_at
-from tests.provider_suite import Made
+from tests.provider_help import Made, Upstream, bars_at, clock_at
 
 MINUTE = 60
 T0 = 1_600_000_020

@@ -33,16 +33,18 @@ from runtime.metrics import Metrics
 from tests.provider_help import (
     DAY,
     END,
+    LANE,
     NODE,
     SERIES,
     START,
     STOCK,
+    Made,
     Upstream,
     bars_at,
     clock_at,
+    sessions,
     weekdays,
 )
-from tests.provider_suite import LANE, Made, sessions
 
 DSN = "questdb://127.0.0.1:9?pg_port=9"
 ASK: dict[str, Any] = {"node_id": NODE, "interval": DAY}

@@ -20,7 +20,8 @@ from coordinator.machine import Event, Tick, initial
 from coordinator.machine.replica import Replica
 from ops.stack.listening import free_ports
 from runtime.clock import SystemClock
-from tests.lease_suite import Bench, LeaseSuite, eventually
+from tests.lease_help import Bench, eventually
+from tests.lease_suite import LeaseSuite
 
 STEP_S = 4.0
 """One entry lets at most five seconds pass."""

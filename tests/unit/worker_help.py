@@ -221,3 +221,14 @@ async def working(
     hired = fleet.hire(empty_confirmed=empty_confirmed, bars_held=bars_held)
     async with fleet.running(hired):
         yield Bench(fleet, hired)
+
+
+def fetched_once(fleet: Fleet, bars: int) -> None:
+    """Check that every bar was asked for, and published, exactly once."""
+    times = [ts for _, chunk in fleet.road.chunks for ts in chunk.ts.tolist()]
+    assert sorted(times) == [MINUTE * i for i in range(bars)]
+
+
+def failed(status: BackfillStatus) -> list[tuple[int, int, str]]:
+    """Return from when to when, in minutes, and why a request failed."""
+    return [(f.start // MINUTE, f.end // MINUTE, f.error_class) for f in status.failures]
