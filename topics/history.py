@@ -6,57 +6,39 @@ the reader reads, the cleaner may remove versions below H because newer ones sta
 the end is taken again, and the reading goes on, until nothing has changed.
 """
 
-import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import Consumer
 
-from runtime import KafkaSettings
+from runtime import Clock, KafkaSettings
 from topics.clients import CALL_TIMEOUT_S, ErrorLog, consumer_config
-from topics.errors import KafkaUnavailableError, OffsetGoneError
+from topics.errors import OffsetGoneError
 from topics.fenced import stable_offset
 from topics.messages import RawMessage
 from topics.reader import Reader
+from topics.to_end import Upto, read_to_end
 
 PASSES_MAX = 16
 """How often the end is taken again. A topic that is written to without a pause changes for ever;
 each pass only reads what came during the one before, and `min.compaction.lag.ms` of history is
 far longer than all of them, so the last is whole as well."""
 
-STALL_S = 60.0
-"""A snapshot that does not move for so long is given up."""
-
-_POLL_S = 0.5
-
 
 class Cut:
-    """Which records belong to a snapshot, and when it is whole. Pure."""
+    """Which records belong to a snapshot, and whether its end is. Pure."""
 
     def __init__(self, start: int, end: int) -> None:
         """Begin with what lies in `[start, end)`."""
         self.end = end
         """H: the first offset outside."""
         self.next = start
-        """Everything visible below it is in."""
+        """Where the reading begins, or goes on: everything visible below it is in."""
         self.passes = 1
-        self._beyond = False
 
     def take(self, batch: Sequence[RawMessage]) -> list[RawMessage]:
         """Return those records of a batch, ascending by offset, that belong to the snapshot."""
-        inside = [m for m in batch if m.offset < self.end]
-        if inside:
-            self.next = inside[-1].offset + 1
-        self._beyond = self._beyond or len(inside) < len(batch)
-        return inside
-
-    def reached(self, position: int) -> bool:
-        """Return whether nothing more below the end can come.
-
-        Args:
-            position: Below it the reader has returned whatever is visible.
-        """
-        return self._beyond or position >= self.end
+        return [m for m in batch if m.offset < self.end]
 
     def extend(self, end: int) -> bool:
         """Take the end as it is now; return whether there is more to read up to it.
@@ -67,7 +49,6 @@ class Cut:
             return False
         self.next, self.end = self.end, end
         self.passes += 1
-        self._beyond = False
         return True
 
 
@@ -82,9 +63,7 @@ class Snapshot:
     """H. Who goes on from there misses nothing and sees nothing twice."""
 
 
-def scan(
-    reader: Reader, start: int, stall_s: float = STALL_S
-) -> Generator[list[RawMessage], None, int]:
+def scan(reader: Reader, start: int, clock: Clock) -> Generator[list[RawMessage], None, int]:
     """Yield the records from `start` to the end in batches, ascending by offset.
 
     When it is over the reader stands at H; `yield from` gives H too.
@@ -92,11 +71,11 @@ def scan(
     Args:
         reader: Of the partition.
         start: First offset wanted.
-        stall_s: How long it may stand still.
+        clock: Measures how long it stands still.
 
     Raises:
         OffsetGoneError: `start` lies beyond the end: the topic is not the one that was read.
-        KafkaUnavailableError: It stood still.
+        KafkaUnavailableError: It stood still; see `read_to_end`.
     """
     cut = Cut(start, reader.end())
     if start > cut.end:
@@ -104,7 +83,8 @@ def scan(
     going_on = True
     while going_on:
         reader.seek(cut.next)
-        yield from _until_reached(reader, cut, stall_s)
+        for batch in read_to_end(Upto(reader, cut.end), clock):
+            yield cut.take(batch)
         going_on = cut.extend(reader.end())
     reader.seek(cut.end)
     return cut.end
@@ -113,39 +93,24 @@ def scan(
 def snapshot(
     reader: Reader,
     start: int,
+    clock: Clock,
     keep: Callable[[RawMessage], bool] | None = None,
-    stall_s: float = STALL_S,
 ) -> Snapshot:
     """Return the records from `start` to the end at once; else as `scan`.
 
     Args:
         reader: Of the partition.
         start: First offset wanted.
+        clock: Measures how long it stands still.
         keep: Which records to return; None: all.
-        stall_s: How long it may stand still.
     """
     records = [
         message
-        for batch in scan(reader, start, stall_s)
+        for batch in scan(reader, start, clock)
         for message in batch
         if keep is None or keep(message)
     ]
     return Snapshot(tuple(records), reader.position)
-
-
-def _until_reached(reader: Reader, cut: Cut, stall_s: float) -> Iterator[list[RawMessage]]:
-    moved = time.monotonic()
-    while not cut.reached(reader.position):
-        before = reader.position
-        yield cut.take(reader.poll(_POLL_S))
-        now = time.monotonic()
-        if reader.position > before:
-            moved = now
-        elif now - moved > stall_s:
-            where = f"{reader.topic}[{reader.partition}]"
-            raise KafkaUnavailableError(
-                f"snapshot of {where}", f"nothing after {before} of {cut.end} for {stall_s:.0f} s"
-            )
 
 
 def latest_by_key(records: Sequence[RawMessage]) -> dict[bytes, RawMessage]:
@@ -159,14 +124,16 @@ def latest_by_key(records: Sequence[RawMessage]) -> dict[bytes, RawMessage]:
     return latest
 
 
-def read_latest_by_key(kafka: KafkaSettings, topic: str, partition: int) -> dict[bytes, RawMessage]:
+def read_latest_by_key(
+    kafka: KafkaSettings, topic: str, partition: int, clock: Clock
+) -> dict[bytes, RawMessage]:
     """Return the last record of each key of a small compacted partition, e.g. of `visible`.
 
     Raises:
         KafkaUnavailableError: No broker answered in time.
     """
     with Reader(kafka, topic, partition) as reader:
-        return latest_by_key(snapshot(reader, reader.low()).records)
+        return latest_by_key(snapshot(reader, reader.low(), clock).records)
 
 
 def low_watermark(kafka: KafkaSettings, topic: str, partition: int) -> int:

@@ -3,25 +3,23 @@
 import asyncio
 
 from avro_schemas import VisibleMark
-from runtime import KafkaSettings
+from runtime import Clock, KafkaSettings
 from topics.catalogue import Topic
 from topics.codec import Codec
-from topics.errors import KafkaUnavailableError
 from topics.messages import RawMessage
 from topics.reader import Reader
-
-_POLL_S = 1.0
-_POLLS_MAX = 120
-"""Polls without an end in sight; each waits for records at most `_POLL_S`."""
+from topics.to_end import Upto, read_to_end
 
 
 class MarkReader:
     """The newest mark of one partition, asked for as often as one likes."""
 
-    def __init__(self, kafka: KafkaSettings, topic: Topic, partition: int, codec: Codec) -> None:
+    def __init__(
+        self, kafka: KafkaSettings, topic: Topic, partition: int, codec: Codec, clock: Clock
+    ) -> None:
         self._topic = topic
-        self._partition = partition
         self._codec = codec
+        self._clock = clock
         self._reader = Reader(kafka, topic.name, partition)
         self._mark = VisibleMark(partition=partition, history_offset=0)
         self._newest: RawMessage | None = None
@@ -47,16 +45,8 @@ class MarkReader:
         """Keep the last record that has come."""
         if self._reader.position < 0:
             self._reader.seek(self._reader.low())
-        end = self._reader.end()
-        for _ in range(_POLLS_MAX):
-            if self._reader.position >= end:
-                return
-            for message in self._reader.poll(_POLL_S):
-                self._newest = message
-        raise KafkaUnavailableError(
-            f"mark of partition {self._partition}",
-            f"stood at {self._reader.position} of {end} for {_POLLS_MAX * _POLL_S:.0f} s",
-        )
+        for batch in read_to_end(Upto(self._reader, self._reader.end()), self._clock):
+            self._newest = batch[-1] if batch else self._newest
 
     async def close(self) -> None:
         """End the reader."""

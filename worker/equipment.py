@@ -92,7 +92,7 @@ async def _open_ledger(
         "look for the store's tables",
         partial(asyncio.to_thread, store.ensure_tables, intervals, CALL_TIMEOUT_S),
     )
-    return StoreLedger(store.ledger, settings.kafka, codec)
+    return StoreLedger(store.ledger, settings.kafka, codec, patience.clock)
 
 
 def _open_codec(settings: Settings, clock: Clock, stack: AsyncExitStack) -> Codec:

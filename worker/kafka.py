@@ -235,10 +235,11 @@ class KafkaEvidence:
 class StoreLedger:
     """The ledger of the real store, and the mark that says how far it can be believed."""
 
-    def __init__(self, ledger: Ledger, kafka: KafkaSettings, codec: Codec) -> None:
+    def __init__(self, ledger: Ledger, kafka: KafkaSettings, codec: Codec, clock: Clock) -> None:
         self._ledger = ledger
         self._kafka = kafka
         self._codec = codec
+        self._clock = clock
 
     async def windows(
         self, series: Series, lanes: tuple[str, ...] | None, window: Window
@@ -260,7 +261,8 @@ class StoreLedger:
     async def judged(self, series: Series) -> int:
         """Return the first chunk offset of which the newest mark of a series says nothing."""
         partition = partition_of(series.key, self._kafka.partitions)
-        marks = MarkReader(self._kafka, Catalogue.of(self._kafka).visible, partition, self._codec)
+        visible = Catalogue.of(self._kafka).visible
+        marks = MarkReader(self._kafka, visible, partition, self._codec, self._clock)
         try:
             return (await marks.read()).conform_next
         finally:

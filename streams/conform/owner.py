@@ -75,7 +75,7 @@ class Owner:
         self._desk = desk
         kafka = desk.settings.kafka
         self._producer = FencedProducer(kafka, f"{kafka.prefix}conform-{partition}")
-        self._marks = MarkReader(kafka, desk.catalogue.visible, partition, desk.codec)
+        self._marks = MarkReader(kafka, desk.catalogue.visible, partition, desk.codec, desk.clock)
         self._publisher = Publisher(desk.catalogue, desk.codec, desk.clock)
         self._overlay = Overlay(partition)
         self._confirmed = Confirmed()

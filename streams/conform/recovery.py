@@ -52,7 +52,7 @@ async def recover(
         OverlayFullError: There is too much of it; ask again when the mark has moved.
         TopicsError: Kafka or the registry did not serve.
     """
-    raw = await asyncio.to_thread(_history, kafka, catalogue, mark)
+    raw = await asyncio.to_thread(_history, kafka, catalogue, mark, clock)
     overlay = Overlay(mark.partition)
     overlay.advance(mark.history_offset)
     found = Recovered(overlay=overlay, next=mark.conform_next, last_known=mark.conform_last_known)
@@ -91,7 +91,9 @@ def _verdicts(
     return found
 
 
-def _history(kafka: KafkaSettings, catalogue: Catalogue, mark: VisibleMark) -> list[RawMessage]:
+def _history(
+    kafka: KafkaSettings, catalogue: Catalogue, mark: VisibleMark, clock: Clock
+) -> list[RawMessage]:
     found: list[RawMessage] = []
     size = 0
 
@@ -105,5 +107,5 @@ def _history(kafka: KafkaSettings, catalogue: Catalogue, mark: VisibleMark) -> l
         return False
 
     with Reader(kafka, catalogue.history.name, mark.partition) as reader:
-        snapshot(reader, max(mark.history_offset, reader.low()), keep)
+        snapshot(reader, max(mark.history_offset, reader.low()), clock, keep)
     return found

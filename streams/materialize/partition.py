@@ -120,7 +120,7 @@ class Partition:
         """Read how far the store has come, and what is told of it."""
         office = self._office
         kafka, visible = office.settings.kafka, office.catalogue.visible
-        marks = MarkReader(kafka, visible, self.partition, office.codec)
+        marks = MarkReader(kafka, visible, self.partition, office.codec, office.clock)
         try:
             self._published = await marks.read()
         finally:

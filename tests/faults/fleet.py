@@ -191,7 +191,7 @@ class FleetRoad(Road):
         ].end
         with self.store() as store:
             async with codec_of(self.settings) as codec:
-                ledger = StoreLedger(store.ledger, self.settings.kafka, codec)
+                ledger = StoreLedger(store.ledger, self.settings.kafka, codec, SystemClock())
                 for _ in range(int(PATIENCE_S / 0.2)):
                     if await ledger.judged(series) >= end:
                         return

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from runtime import KafkaSettings, Settings
+from runtime import KafkaSettings, Settings, SystemClock
 from topics import (
     AbortedTransactionError,
     Catalogue,
@@ -37,7 +37,7 @@ def read(kafka: KafkaSettings, topic: str, partition: int, end: int) -> tuple[Ra
     with Reader(kafka, topic, partition) as reader:
         for _ in range(2_000):
             if reader.end() >= end:
-                return snapshot(reader, reader.low()).records
+                return snapshot(reader, reader.low(), SystemClock()).records
     raise AssertionError(f"{topic}[{partition}] does not reach {end}")
 
 

@@ -6,7 +6,7 @@ from concurrent.futures import wait
 
 import pytest
 
-from runtime import KafkaSettings, Settings
+from runtime import KafkaSettings, Settings, SystemClock
 from topics import (
     Catalogue,
     Delivered,
@@ -34,7 +34,7 @@ def made(settings: Settings) -> Settings:
 def read(kafka: KafkaSettings, topic: str, partition: int) -> tuple[RawMessage, ...]:
     """Return every committed record of a partition."""
     with Reader(kafka, topic, partition) as reader:
-        return snapshot(reader, reader.low()).records
+        return snapshot(reader, reader.low(), SystemClock()).records
 
 
 @pytest.fixture

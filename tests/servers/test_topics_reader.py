@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from runtime import KafkaSettings, Settings
+from runtime import KafkaSettings, Settings, SystemClock
 from topics import (
     Catalogue,
     FencedProducer,
@@ -115,7 +115,7 @@ def test_aborted_records_and_a_transactional_tail_are_passed_over(writer: Writer
     writer.transaction(3, commit=False)
     writer.transaction(2, commit=False)
     with writer.reader() as reader:
-        found = snapshot(reader, 0)
+        found = snapshot(reader, 0, SystemClock())
         assert seen(found.records) == writer.expected
         assert found.end == reader.end() == reader.position == writer.end == 17
         writer.transaction(1)
@@ -129,7 +129,7 @@ def test_an_open_transaction_ends_the_snapshot_before_it(writer: Writer) -> None
     with writer.reader() as reader:
         writer.begin(2)
         writer.producer._client.flush()
-        found = snapshot(reader, 0)
+        found = snapshot(reader, 0, SystemClock())
         assert (seen(found.records), found.end) == (writer.expected, stable)
         writer.commit()
         assert seen(tail_of(reader, writer.end)) == writer.expected[-2:]
@@ -137,7 +137,7 @@ def test_an_open_transaction_ends_the_snapshot_before_it(writer: Writer) -> None
 
 def test_an_empty_partition_has_an_empty_snapshot(writer: Writer) -> None:
     with Reader(writer.kafka, writer.topic, 2) as reader:
-        assert snapshot(reader, 0).end == 0
+        assert snapshot(reader, 0, SystemClock()).end == 0
         assert reader.poll(0) == []
 
 
@@ -145,12 +145,12 @@ def test_a_snapshot_may_begin_anywhere_and_keep_some(writer: Writer) -> None:
     writer.transaction(5)
     writer.transaction(5)
     with writer.reader() as reader:
-        assert seen(snapshot(reader, 7).records) == writer.expected[6:]
-        assert snapshot(reader, 12).records == ()
-        kept = snapshot(reader, 0, keep=lambda m: m.key == b"k0")
+        assert seen(snapshot(reader, 7, SystemClock()).records) == writer.expected[6:]
+        assert snapshot(reader, 12, SystemClock()).records == ()
+        kept = snapshot(reader, 0, SystemClock(), lambda m: m.key == b"k0")
         assert [value for _, value in seen(kept.records)] == [b"1/0/5", b"2/0/5"]
         with pytest.raises(OffsetGoneError):
-            snapshot(reader, 13)
+            snapshot(reader, 13, SystemClock())
 
 
 def test_snapshots_under_a_writer_are_whole_and_their_tails_go_on_exactly(
@@ -174,7 +174,7 @@ def test_snapshots_under_a_writer_are_whole_and_their_tails_go_on_exactly(
     readers: list[tuple[Reader, list[RawMessage]]] = []
     while not done.is_set() and len(readers) < 12:
         reader = Reader(writer.kafka, writer.topic, 0)
-        batches = scan(reader, 0)
+        batches = scan(reader, 0, SystemClock())
         readers.append((reader, [message for batch in batches for message in batch]))
     thread.join()
     assert len(readers) > 1
@@ -217,7 +217,7 @@ def test_the_last_mark_of_a_partition_is_found(made: Settings) -> None:
     producer.send(visible, "gone", b"x", partition=1)
     producer.send(visible, "gone", None, partition=1)
     producer.close()
-    found = read_latest_by_key(made.kafka, visible, 1)
+    found = read_latest_by_key(made.kafka, visible, 1, SystemClock())
     assert {key: message.value for key, message in found.items()} == {b"1": b"19"}
 
 

@@ -9,6 +9,7 @@ from confluent_kafka import KafkaError
 
 from avro_schemas import VisibleMark
 from runtime import KafkaSettings
+from runtime.testing import ManualClock
 from topics import (
     Catalogue,
     KafkaUnavailableError,
@@ -83,6 +84,9 @@ def test_a_tail_returns_them_before_it_tells_the_error(monkeypatch: pytest.Monke
 class OneMark:
     """A reader of a partition with one mark, which is handed out once; then comes a marker."""
 
+    topic = "v"
+    partition = 0
+
     def __init__(self, *_args: object) -> None:
         self.position = -1
         self.fails = 0
@@ -129,7 +133,7 @@ async def test_a_mark_is_not_lost_between_reading_and_decoding(
     """Conformance would take the store for older than it is, until the next one comes."""
     monkeypatch.setattr(marks, "Reader", OneMark)
     codec: Any = Registryless()
-    mine = MarkReader(KAFKA, Catalogue.of(KAFKA).visible, 0, codec)
+    mine = MarkReader(KAFKA, Catalogue.of(KAFKA).visible, 0, codec, ManualClock())
     with pytest.raises(KafkaUnavailableError):
         await mine.read()
     with pytest.raises(RegistryUnavailableError):
