@@ -113,6 +113,11 @@ class NodePorts:
         }
 
 
+def node_names(nodes: int) -> tuple[str, ...]:
+    """Return what the ports of coordinators are called, in the order of `NodePorts.all`."""
+    return tuple(f"{kind}-{node}" for kind in ("api", "raft") for node in range(1, nodes + 1))
+
+
 def agent_names(workers: int) -> tuple[str, ...]:
     """Return what the agents are called: each is a service with a log and a metrics port."""
     more = (f"worker-{number}" for number in range(2, workers + 1))

@@ -1,10 +1,11 @@
 """How many coordinators and workers a stack shall have, and on which ports.
 
 Behind the six ports of a stack there is room for ten of coordinators; those of the metrics follow.
-Only where the six are not consecutive, or defaults, has each process a free one.
+Only where the six are not consecutive, or defaults, has each process a free one. All of them keep
+what they had once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,7 @@ from ops.stack.fleet import (
     NodePorts,
     agent_names,
     coordinators_of,
+    node_names,
     nodes_made,
 )
 from ops.stack.listening import PORT_MAX, free_ports, is_taken
@@ -72,39 +74,70 @@ def _node_ports(
 ) -> NodePorts | None:
     if not count:
         return None
-    known = record.nodes
-    if known is not None and len(known.api) == count:
-        running = [name for name, each in record.processes.items() if each.alive()]
-        alive = any(name.startswith(FOLDER) for name in running)
-        if ports != "free" or alive or not any(map(is_taken, known.all)):
-            return known
-    if ports == "free":
-        return NodePorts.free(count, but=astuple(record.ports))
-    if isinstance(ports, Ports):
-        return NodePorts.from_base(count, max(astuple(ports)) + 1)
-    return NodePorts.from_base(count)
+    names = node_names(count)
+    fixed, known = _fixed_nodes(record.ports, count), record.nodes
+    running = [name for name, each in record.processes.items() if each.alive()]
+    found = _settled(
+        record,
+        names,
+        {} if fixed is None else dict(zip(names, fixed.all, strict=True)),
+        {} if known is None else dict(zip(node_names(len(known.api)), known.all, strict=True)),
+        ports,
+        # The others know where each listens: one that moves takes all of them along.
+        names if any(name.startswith(FOLDER) for name in running) else (),
+    )
+    every = tuple(found[name] for name in names)
+    return NodePorts(every[:count], every[count:])
 
 
 def _metrics_ports(record: Record, ports: Ports | Literal["free"] | None) -> dict[str, int]:
     names = agent_names(record.workers)
-    fixed = _fixed(record.ports, names)
-    # Other ports of the stack are other ones of its agents.
-    known = fixed if isinstance(ports, Ports) and fixed else {**fixed, **record.metrics}
+    running = [name for name, each in record.processes.items() if each.alive()]
+    return _settled(record, names, _fixed(record.ports, names), record.metrics, ports, running)
+
+
+def _settled(
+    record: Record,
+    names: Sequence[str],
+    fixed: Mapping[str, int],
+    remembered: Mapping[str, int],
+    ports: Ports | Literal["free"] | None,
+    busy: Collection[str],
+) -> dict[str, int]:
+    """Return the port of each name: what it had, else what it has by its place, else a free one.
+
+    Args:
+        record: Whoever else has a port.
+        names: Who needs one.
+        fixed: What they have by their place; empty where the stack's ports are chosen.
+        remembered: What some of them had.
+        ports: Where a person wants the stack to listen. Other ports of it are other ones of theirs;
+            `"free"` moves only who finds his own taken.
+        busy: Who has his port by right, although it is taken.
+    """
+    known = fixed if isinstance(ports, Ports) and fixed else {**fixed, **remembered}
     found = {name: known[name] for name in names if name in known}
     if ports == "free":
-        alive = {name for name, each in record.processes.items() if each.alive()}
-        found = {n: port for n, port in found.items() if n in alive or not is_taken(port)}
+        found = {n: port for n, port in found.items() if n in busy or not is_taken(port)}
     missing = [name for name in names if name not in found]
     nodes = () if record.nodes is None else record.nodes.all
-    free = free_ports(len(missing), but={*astuple(record.ports), *nodes, *found.values()})
+    others = {*astuple(record.ports), *nodes, *record.metrics.values()}
+    free = free_ports(len(missing), but={*others, *found.values()})
     return found | dict(zip(missing, free, strict=True))
+
+
+def _fixed_nodes(ports: Ports, count: int) -> NodePorts | None:
+    """Return the ports that coordinators have by their place; None where the stack's are chosen."""
+    if ports == Ports():
+        return NodePorts.from_base(count)
+    return NodePorts.from_base(count, max(astuple(ports)) + 1) if _consecutive(ports) else None
 
 
 def _fixed(ports: Ports, names: Sequence[str]) -> dict[str, int]:
     """Return the ports that agents have by their place; empty where the stack's are chosen."""
     if ports == Ports():
         first = FIRST_METRICS_PORT
-    elif astuple(ports) == tuple(range(ports.kafka, ports.kafka + len(astuple(ports)))):
+    elif _consecutive(ports):
         first = max(astuple(ports)) + 1 + 2 * NODES_MAX
     else:
         return {}
@@ -112,3 +145,8 @@ def _fixed(ports: Ports, names: Sequence[str]) -> dict[str, int]:
         allowed = f"at most {ports.kafka - (first + len(names) - 1 - PORT_MAX)}"
         raise InvalidValueError("ports", ports.kafka, f"{allowed} with {len(names)} agents")
     return {name: first + place for place, name in enumerate(names)}
+
+
+def _consecutive(ports: Ports) -> bool:
+    found = astuple(ports)
+    return found == tuple(range(found[0], found[0] + len(found)))

@@ -1,8 +1,10 @@
 """Coordinators and workers of a stack: how many, where, and who can read their secrets."""
 
+import os
 import socket
 import stat
 from collections.abc import Mapping
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import pytest
@@ -13,12 +15,16 @@ from ops.stack.addresses import Ports
 from ops.stack.agents import agents, coordinators
 from ops.stack.fleet import ADMIN_TOKEN, FOLDER, Asked, NodePorts, make_secrets
 from ops.stack.listening import HOST
+from ops.stack.processes import ProcessId
 from ops.stack.servers import Context, StackOptions
 from ops.stack.staffing import staffed
 from ops.stack.state import Record, StateFolder
 from runtime.settings import Settings
 
 CONFIG = Path("/etc/seamless.yaml")
+FREE = replace(Ports(), kafka=29_092)
+"""Not consecutive, as those that were chosen."""
+
 PLAIN: Mapping[str, object] = {}
 SERVED: Mapping[str, object] = {"coordinator": {}}
 ELSEWHERE: Mapping[str, object] = {"coordinator": {"urls": ["http://leases.example:18070"]}}
@@ -90,20 +96,73 @@ def test_ports_follow_those_of_the_servers(tmp_path: Path) -> None:
     first = staffed(Record(), settings(PLAIN), Asked(3), tmp_path, None).nodes
     assert first == NodePorts((18_070, 18_071, 18_072), (18_075, 18_076, 18_077))
     base = Ports.from_base(31_000)
-    based = staffed(Record(), settings(PLAIN), Asked(1), tmp_path, base).nodes
+    based = staffed(Record(ports=base), settings(PLAIN), Asked(1), tmp_path, base).nodes
     assert based == NodePorts((31_006,), (31_011,))
-    free = staffed(Record(), settings(PLAIN), Asked(5), tmp_path, "free").nodes
+    free = staffed(Record(ports=FREE), settings(PLAIN), Asked(5), tmp_path, "free").nodes
     assert free is not None
     assert len(set(free.all)) == 10
+    assert not {*free.all} & {*NodePorts.from_base(5).all}
 
 
-def test_free_ports_that_somebody_took_are_left_to_him(tmp_path: Path) -> None:
-    made = staffed(Record(), settings(PLAIN), Asked(1), tmp_path, "free")
+@pytest.mark.parametrize("first", [Ports(), Ports.from_base(31_000), FREE])
+def test_coordinators_that_come_later_listen_where_they_would_have_from_the_start(
+    tmp_path: Path, first: Ports
+) -> None:
+    """Nothing said about ports is what was said before, not the default."""
+    made = staffed(Record(ports=first), settings(PLAIN), Asked(workers=1), tmp_path, None)
+    nodes = staffed(made, settings(PLAIN), Asked(3), tmp_path, None).nodes
+    assert nodes is not None
+    if first is FREE:
+        assert min(nodes.all) > 20_000
+        assert not {*nodes.all} & {*astuple(first), *made.metrics.values()}
+    else:
+        assert (
+            nodes == staffed(Record(ports=first), settings(PLAIN), Asked(3), tmp_path, first).nodes
+        )
+
+
+def test_another_number_of_coordinators_keeps_the_ports_of_those_that_were_there(
+    tmp_path: Path,
+) -> None:
+    made = staffed(Record(ports=FREE), settings(PLAIN), Asked(1), tmp_path, "free")
+    more = staffed(made, settings(PLAIN), Asked(3), tmp_path, None)
+    assert made.nodes is not None
+    assert more.nodes is not None
+    assert (more.nodes.api[:1], more.nodes.raft[:1]) == (made.nodes.api, made.nodes.raft)
+    assert len({*more.nodes.all, *astuple(more.ports), *more.metrics.values()}) == 6 + 6 + 3
+    assert more.metrics == made.metrics
+    assert staffed(more, settings(PLAIN), Asked(1), tmp_path, None) == made
+
+
+def test_other_ports_of_the_stack_are_other_ones_of_its_coordinators(tmp_path: Path) -> None:
+    made = staffed(Record(), settings(PLAIN), Asked(1), tmp_path, None)
+    base = Ports.from_base(31_000)
+    moved = staffed(replace(made, ports=base), settings(PLAIN), Asked(), tmp_path, base)
+    assert moved.nodes == NodePorts((31_006,), (31_011,))
+
+
+def test_a_free_port_that_somebody_took_is_left_to_him(tmp_path: Path) -> None:
+    made = staffed(Record(ports=FREE), settings(PLAIN), Asked(1), tmp_path, "free")
     assert made.nodes is not None
     assert staffed(made, settings(PLAIN), Asked(), tmp_path, "free") == made
     with socket.create_server((HOST, made.nodes.api[0])):
-        moved = staffed(made, settings(PLAIN), Asked(), tmp_path, "free")
-    assert moved.nodes != made.nodes
+        moved = staffed(made, settings(PLAIN), Asked(), tmp_path, "free").nodes
+        told = staffed(made, settings(PLAIN), Asked(), tmp_path, None).nodes
+    assert told == made.nodes
+    assert moved is not None
+    assert moved.api != made.nodes.api
+    assert moved.raft == made.nodes.raft
+
+
+def test_no_coordinator_moves_while_one_of_them_runs(tmp_path: Path) -> None:
+    """It would have to be told, and what takes a port may be one of them."""
+    made = staffed(Record(ports=FREE), settings(PLAIN), Asked(3), tmp_path, "free")
+    assert made.nodes is not None
+    myself = ProcessId.of(os.getpid())
+    assert myself is not None
+    running = replace(made, processes={"coordinator-1": myself})
+    with socket.create_server((HOST, made.nodes.api[1])):
+        assert staffed(running, settings(PLAIN), Asked(), tmp_path, "free") == running
 
 
 def test_one_node_with_nothing_said_is_where_settings_expect_it() -> None:
