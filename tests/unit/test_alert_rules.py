@@ -1,7 +1,6 @@
 """alert_rules.yml speaks of metrics, labels and values that there are, and of alarms explained."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +8,9 @@ import pytest
 import yaml
 
 from avro_schemas import Verdict
-from coordinator._service.api import levels
-from coordinator._service.api.metrics import ServiceMetrics
 from coordinator.machine import StaleKind
-from coordinator.testing import MemoryCluster
-from runtime.metrics import Count, Level, Metrics, Spread
-from runtime.testing import ManualClock
+from runtime.metrics import Metrics
+from tests.unit.metrics_help import KNOWN, coordinator, family
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES: list[dict[str, Any]] = [
@@ -39,58 +35,8 @@ VALUES = {
 }
 
 
-@dataclass(frozen=True)
-class Sample:
-    """A time series as Prometheus sees it."""
-
-    labels: frozenset[str]
-
-
-def catalogue() -> dict[str, Sample]:
-    """Return every time series that processes serve, and the one that Prometheus makes itself."""
-    found = {"up": Sample(frozenset({"job", "instance"}))}
-    for metric in vars(Metrics()).values():
-        if isinstance(metric, Count | Level | Spread):
-            (family,) = metric._metric.describe()
-            labels = frozenset(metric._labels)
-            if isinstance(metric, Count):
-                found[f"{family.name}_total"] = Sample(labels)
-            elif isinstance(metric, Level):
-                found[family.name] = Sample(labels)
-            else:
-                found[f"{family.name}_count"] = found[f"{family.name}_sum"] = Sample(labels)
-                found[f"{family.name}_bucket"] = Sample(labels | {"le"})
-    return found | coordinator()
-
-
-def coordinator() -> dict[str, Sample]:
-    """Return every time series that a node of the lease service serves."""
-    metrics = ServiceMetrics(["n"])
-    more = [name for name in levels.HELP if name not in SERVED]
-    metrics.observe(MemoryCluster(ManualClock()).first, lambda: dict.fromkeys(more, 0.0))
-    metrics.on_request("/", 200, 0.1)
-    labels: dict[str, frozenset[str]] = {}
-    for family in metrics.registry.collect():
-        for sample in family.samples:
-            labels[sample.name] = frozenset(sample.labels)
-    return {name: Sample(found) for name, found in labels.items() if not name.endswith("_created")}
-
-
-SERVED = {
-    "backfill_completion_ratio",
-    "backfill_last_timestamp",
-    "coordinator_leases",
-    "coordinator_windows",
-    *levels.of_log(MemoryCluster(ManualClock()).first.status(), (0, "0" * 64)),
-    *levels.of_state(MemoryCluster(ManualClock()).first.state()),
-}
-"""What a node says of its log and state by itself; the rest comes from its engine."""
-
-KNOWN = catalogue()
-
-
 def test_the_catalogue_is_whole() -> None:
-    families = {family.name for family in Metrics().registry.collect()}
+    families = {each.name for each in Metrics().registry.collect()}
     own = {name for name in KNOWN if name not in coordinator()}
     assert {re.sub(r"_(total|count|sum|bucket)$", "", n) for n in own} == {*families, "up"}
 
@@ -98,9 +44,8 @@ def test_the_catalogue_is_whole() -> None:
 def test_every_metric_of_the_lease_service_is_explained() -> None:
     page = (ROOT / "docs" / "coordinator.md").read_text("utf-8")
     for name, sample in coordinator().items():
-        family = re.sub(r"_(count|sum|bucket)$", "", name)
         labels = ", ".join(sorted(sample.labels - {"le"}, key=LABELS.index))
-        assert f"| `{family}` | {labels} |".replace("|  |", "| |") in page
+        assert f"| `{family(name)}` | {labels} |".replace("|  |", "| |") in page
 
 
 LABELS = ["node", "interval", "route", "status", "class", "kind", "state"]

@@ -1,4 +1,4 @@
-"""What the pages promise is there: code, links, commands, events, versions."""
+"""What the pages promise is there: code, links, files, settings, events, versions."""
 
 import ast
 import inspect
@@ -7,12 +7,12 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
-import typer.main
 import yaml
 
 from avro_schemas import load
@@ -26,7 +26,6 @@ from coordinator._service.api.limits import Limits
 from coordinator._service.api.metrics import ServiceMetrics
 from coordinator._service.api.service import Service
 from coordinator.testing import MemoryCluster
-from ops.cli import app
 from ops.stack.pinned import bundles
 from provider import EnhancedQuestDBProvider, ProviderMetrics
 from runtime.aio import AioHttp
@@ -41,7 +40,11 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
+NODES = (ROOT / "docs" / "coordinator.md").read_text("utf-8")
 DESIGN = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+PROGRAMS = ("streams", "worker", "topics", "provider", "coordinator", "runtime", "ops")
+"""Rooms whose log a person reads."""
+
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 
 EURUSD = Series("ohlcv:fx:EURUSD:1h", 3_600)
@@ -115,26 +118,6 @@ async def test_a_provider_takes_a_fetcher_as_its_page_configures_it(tmp_path: Pa
     assert [*Settings.load(path).ranks] == ["bf:mine", "bf:vendor", "roll"]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_command_on_a_page_is_one_with_these_options(page: Path) -> None:
-    root = typer.main.get_command(app)
-    for line in re.findall(r"^    seamless (.*)$", page.read_text("utf-8"), re.MULTILINE):
-        words = re.sub(r"#.*", "", line).split()
-        command: Any = root
-        while hasattr(command, "commands"):
-            assert words, line
-            assert words[0] in command.commands, line
-            command = command.commands[words.pop(0)]
-        options = {name for param in command.params for name in param.opts + param.secondary_opts}
-        assert {word for word in words if word.startswith("--")} <= options, line
-
-
-def test_every_option_of_up_is_explained() -> None:
-    root: Any = typer.main.get_command(app)
-    for param in root.commands["up"].params:
-        assert any(f"`{name}" in OPERATIONS for name in param.opts + param.secondary_opts), param
-
-
 def test_every_event_that_is_more_than_ordinary_is_explained() -> None:
     """Whoever reads `"level": "error"` in a log finds the word on the page."""
     events: set[str] = set()
@@ -147,8 +130,40 @@ def test_every_event_that_is_more_than_ordinary_is_explained() -> None:
     assert {event for event in events if f"`{event}`" not in OPERATIONS} == set()
 
 
+def test_every_event_that_an_alarm_names_is_logged() -> None:
+    code = "".join(f.read_text("utf-8") for room in PROGRAMS for f in files_of(room))
+    (table,) = re.findall(r"^\| event \| means \|$(.*?)^$", OPERATIONS, re.MULTILINE | re.DOTALL)
+    told = re.findall(
+        r"[Ee]vents? ((?:`\w+`(?: \([^)]*\))?(?:,| and| or)?\s*)+)", OPERATIONS + NODES
+    )
+    rows = re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE)
+    events = {event for text in (*told, *rows) for event in re.findall(r"`(\w+)`", text)}
+    assert {"crashed", "ended_hard", "live_lease_not_renewed", "request_failed"} <= events
+    assert {event for event in events if f'"{event}"' not in code} == set()
+
+
+def test_every_setting_on_a_page_is_one() -> None:
+    """But for the design's: topics and modules are called alike."""
+    settings, found = Settings(), 0
+    for page in PAGES:
+        text = "" if page.name == "architecture.md" else page.read_text("utf-8")
+        for section, key in re.findall(r"`(\w+)\.(\w+)`", text):
+            part = getattr(settings, section, None)
+            if is_dataclass(part):
+                assert key in {field.name for field in fields(part)}, f"{section}.{key}"
+                found += 1
+    assert found > 10
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_on_a_page_is_there(page: Path) -> None:
+    rooms = "avro_schemas|benchmarks|docs|examples|scripts|tests"
+    named = rf"(?<![\w/.~-])(?:(?:{rooms})/[\w./-]*\w|[\w-]+\.(?:yml|toml|txt)|Makefile)"
+    for name in re.findall(named, page.read_text("utf-8")):
+        assert (ROOT / name).exists(), name
+
+
 def test_every_alarming_event_of_the_lease_service_is_explained() -> None:
-    page = (ROOT / "docs" / "coordinator.md").read_text("utf-8")
     events: set[str] = set()
     for file in files_of("coordinator"):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
@@ -156,17 +171,16 @@ def test_every_alarming_event_of_the_lease_service_is_explained() -> None:
                 first = node.args[0]
                 events |= {str(first.value)} if isinstance(first, ast.Constant) else set()
     assert {"crashed", "request_failed"} <= events
-    assert {event for event in events if f"`{event}`" not in page} == set()
+    assert {event for event in events if f"`{event}`" not in NODES} == set()
 
 
 def test_every_route_of_the_lease_service_is_on_its_page() -> None:
-    page = (ROOT / "docs" / "coordinator.md").read_text("utf-8")
     log = MemoryCluster(ManualClock()).first
     service = Service(log, ManualClock(), Random(1), Limits())
     http = AioHttp(trust=True, headers={})
     routes = routes_of(service, ServiceMetrics(), forwarder(http, tuple))
     rows = [
-        line for line in page.splitlines() if line.startswith(("|", "The lease protocol", "`{"))
+        line for line in NODES.splitlines() if line.startswith(("|", "The lease protocol", "`{"))
     ]
     for route in routes:
         group, last = re.fullmatch(r"(.*[/:])([^/:]+)", route.path).groups()  # type: ignore[union-attr]
