@@ -242,7 +242,7 @@ class LocalStack:
             wanted.config,
         )
         if changed or (record.agents and record.nodes != wanted.nodes):
-            what = "the configuration" if changed else "the number of coordinators"
+            what = "the configuration" if changed else "the list of coordinators"
             self._tell(f"{what} has changed: the agents start anew")
             control.stop(self._agents(record))
             control.stop(self._coordinators(record))
