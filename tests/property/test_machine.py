@@ -30,6 +30,7 @@ from coordinator.machine import (
     Revoke,
     SeriesLane,
     SetPolicy,
+    SubmitJob,
     Tick,
     Unpoison,
     apply,
@@ -40,7 +41,15 @@ from coordinator.machine._apply import indexed
 from coordinator.machine._codec import codec_of
 from coordinator.machine.replica import _Rest
 from coordinator.machine.views import completion, poisoned_in, total, window_token
-from tests.property.machine_holders import CONFIG, SLOTS, WINDOW_BARS, Holders, targets, windows
+from tests.property.machine_holders import (
+    CONFIG,
+    SLOTS,
+    WINDOW_BARS,
+    Holders,
+    ranges,
+    targets,
+    windows,
+)
 from tests.property.machine_model import claims_of, slots_of
 
 WHOLE = Window(0, SLOTS)
@@ -57,6 +66,18 @@ class Coordinator(Holders):
             assert reply.code is Code.CONFLICT
             assert self.state == before
         return reply.code
+
+    @precondition(lambda self: self.wanted)
+    @rule(data=st.data(), parts=ranges)
+    def its_author_submits_a_job_again(
+        self, data: st.DataObject, parts: list[tuple[int, int]]
+    ) -> None:
+        """The answer was lost: whatever has happened since, and whatever it lacks now."""
+        known = self.state.jobs[data.draw(st.sampled_from(sorted(self.wanted)))]
+        missing = tuple(Window(*part) for part in parts)
+        reply = self.do(SubmitJob(spec=replace(known.spec, missing=missing)))
+        assert reply.code is Code.OK
+        assert self.state.jobs[known.spec.job_id] == known
 
     @precondition(lambda self: self.live)
     @rule(data=st.data(), known=st.booleans())
