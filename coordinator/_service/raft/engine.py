@@ -192,7 +192,9 @@ class Engine:
         )
 
     def _publish_digest(self, index: int, captured: Capture) -> None:
-        self.digest = (index, captured.digest())
+        found = captured.digest()
+        if index > self.digest[0]:  # several may be under way after a restart
+            self.digest = (index, found)
 
     def restore(self, state: bytes) -> None:
         """Become what a snapshot says."""
