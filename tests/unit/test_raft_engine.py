@@ -364,6 +364,17 @@ def test_digests_are_taken_at_the_same_entries_everywhere(world: World) -> None:
     assert digest != bench.engine.replica.digest()
 
 
+def test_a_digest_that_took_longer_does_not_undo_a_later_one(world: World) -> None:
+    """The first one after a restart writes everything down, those behind it do not."""
+    bench = Bench(world, nodes=1, digest_every=10)
+    bench.lead()
+    early = bench.engine.replica.capture()
+    bench.grow(25)
+    before = bench.engine.digest
+    bench.engine._publish_digest(10, early)
+    assert bench.engine.digest == before
+
+
 def test_a_leader_that_is_asked_to_gives_the_lead_away(leader: Bench) -> None:
     """To who has all of the log; commands wait a second for the new leader, and no longer."""
     leader.acknowledge(peers=("n1:1", "n2:1"))
