@@ -1,7 +1,8 @@
 """One call: what is asked, how it is to be answered, and how long it may take."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -33,6 +34,19 @@ class Call:
     accepted: tuple[str, ...]
     sla: SLAPolicy | None
     budget: Budget
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1), repr=False)
+
+    def to_fill(self) -> Ask:
+        """Return what the next fill is asked, under a name of its own.
+
+        A call fills again when a fetch that it waited for ended with somebody else's loop. The
+        name is the request's and the job's: one that comes again is answered with how the first
+        ended, though that one was for other windows.
+        """
+        number = next(self._numbers)
+        if number == 1:
+            return self.ask
+        return replace(self.ask, request_id=f"{self.ask.request_id}/{number}")
 
     @property
     def on_violation(self) -> Violation:

@@ -206,7 +206,7 @@ class Engine:
             raise RuntimeError("nobody brings bars here")
 
         def bring(windows: tuple[Window, ...], progress: Progress) -> Coroutine[Any, Any, Filled]:
-            return filler.fill(call.ask, windows, progress)
+            return filler.fill(call.to_fill(), windows, progress)
 
         return Boarding(self.flights, call.ask.series, runs(sight), bring)
 

@@ -1,9 +1,9 @@
 """What every process needs before it does anything: settings, time, deadlines, logs, metrics.
 
 What lives here: the configuration file and its overrides, clocks and deadlines, delays between
-retries, the log and the catalogue of metrics. What does not: anything that knows Kafka, QuestDB,
-a source of bars or an agent. Only a process's entry point reads the environment; everything here
-takes it as an argument.
+retries, requests over HTTP, the log, the catalogue of metrics and where they are served. What does
+not: anything that knows Kafka, QuestDB, a source of bars or an agent. Only a process's entry point
+reads the environment; everything here takes it as an argument.
 """
 
 from runtime.backoff import Backoff

@@ -38,6 +38,20 @@ class ServiceFullError(WorkerError):
     retriable = True
 
 
+class RivalJobError(WorkerError):
+    """Somebody else has just asked for the same request otherwise; one of us does not have it.
+
+    Attributes:
+        request_id: Which request.
+    """
+
+    retriable = True
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"another worker asks for {request_id} too, with other values")
+        self.request_id = request_id
+
+
 class StoppedError(WorkerError):
     """The worker was asked to stop while it waited for somebody."""
 

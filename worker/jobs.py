@@ -10,7 +10,7 @@ from bars.errors import SeamlessError
 from bars.window import Window, subtract
 from coordinator.client import CommandRefusedError, JobSpec, JobState, LeaseClient, SeriesLane
 from worker.accept import TIME_MAX, Accepted
-from worker.errors import RefusedRequestError, ServiceFullError
+from worker.errors import RefusedRequestError, RivalJobError, ServiceFullError
 from worker.patience import Patience
 from worker.progress import Progress
 
@@ -109,27 +109,35 @@ class Jobs:
         """Submit a job; one of its name with other values makes way.
 
         That one is of an earlier reader of the same request, who planned when fewer bars had
-        closed or by another configuration.
+        closed or by another configuration. Until it learns that the request has moved it may ask
+        again just when its job has made way, and that one makes way too.
         """
         submit = partial(self._submit_once, spec)
-        try:
-            return await self.patience.until_done("submit a job", submit)
-        except CommandRefusedError as error:
-            if error.code != CONFLICT:
-                raise
-        await self.end(spec.job_id)
         return await self.patience.until_done("submit a job", submit)
 
     async def _submit_once(self, spec: JobSpec) -> JobState:
         try:
             return await self.leases.submit_job(spec)
         except CommandRefusedError as error:
-            if error.code == FULL:
-                raise ServiceFullError(str(error)) from None
-            if error.code in NOT_ALLOWED:
-                allowed = f"what the lease service takes: {error}"
-                raise RefusedRequestError("request", spec.job_id, allowed) from None
-            raise
+            if error.code != CONFLICT:
+                raise _refusal_of(spec, error) from None
+        await self.leases.cancel_job(spec.job_id)
+        try:
+            return await self.leases.submit_job(spec)
+        except CommandRefusedError as error:
+            raise _refusal_of(spec, error) from None
+
+
+def _refusal_of(spec: JobSpec, error: CommandRefusedError) -> SeamlessError:
+    """Return what a refusal of the lease service means to whoever asked for a job."""
+    if error.code == CONFLICT:
+        return RivalJobError(spec.job_id)
+    if error.code == FULL:
+        return ServiceFullError(str(error))
+    if error.code in NOT_ALLOWED:
+        allowed = f"what the lease service takes: {error}"
+        return RefusedRequestError("request", spec.job_id, allowed)
+    return error
 
 
 def _extent(accepted: Accepted) -> Window:

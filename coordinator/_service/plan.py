@@ -11,6 +11,7 @@ from coordinator._service.api.api import ApiOptions
 from coordinator._service.api.auth import Tokens, check_exposure, is_loopback
 from coordinator._service.api.server import tls_context
 from coordinator._service.raft.settings import Member, RaftSettings
+from coordinator.lease import check_ttl_ms
 from runtime.clock import Clock
 from runtime.settings import Settings
 
@@ -36,10 +37,11 @@ def plan_node(settings: Settings, number: int, clock: Clock) -> NodePlan:
         clock: For the API.
 
     Raises:
-        InvalidValueError: There is no such node, a file cannot be used, or the API would be open
-            to others without tokens and TLS.
+        InvalidValueError: There is no such node, a file cannot be used, the API would be open to
+            others without tokens and TLS, or leases would leave no time to write.
     """
     section = settings.coordinator
+    check_ttl_ms(settings.backfill.lease_ttl_ms, "backfill.lease_ttl_ms")
     if not 1 <= number <= len(section.peers):
         raise InvalidValueError("--node", number, f"1 to {len(section.peers)}, as the peers are")
     data = section.data_dir or settings.state_dir / "coordinator"

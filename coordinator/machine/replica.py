@@ -11,7 +11,7 @@ with what was said then; the command; its reply is remembered.
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -19,6 +19,7 @@ from bars.errors import InvalidValueError
 from coordinator.machine import wire
 from coordinator.machine._apply import apply
 from coordinator.machine._codec import UnknownNameError, codec_of
+from coordinator.machine._written import Written, table_of, text_of
 from coordinator.machine.commands import Tick
 from coordinator.machine.replies import Code, Event, Reply
 from coordinator.machine.state import State
@@ -84,6 +85,7 @@ class Capture:
 
     state: State
     _rest: _Rest = field(repr=False)
+    _written: Written = field(repr=False, compare=False)
 
     @property
     def applied(self) -> int:
@@ -92,17 +94,26 @@ class Capture:
 
     def snapshot(self) -> bytes:
         """Return all of it as one document."""
-        return wire.pack(
-            {
-                "state": wire.state_document(self.state),
-                "rest": codec_of(_Rest).encode(self._rest),
-            }
-        )
+        rest: dict[str, Iterable[bytes]] = {
+            name: (text_of(value),)
+            for name, value in codec_of(_Rest).encode(replace(self._rest, said=())).items()
+        }
+        said = (text_of(codec_of(_Said).encode(each)) for each in self._rest.said)
+        rest["said"] = (b"[", b",".join(said), b"]")
+        fields = {"state": self._written.state(self.state), "rest": table_of(rest)}
+        return b"".join(wire.pack_parts(fields))
 
     def digest(self) -> str:
-        """Return the SHA-256 of the state and of everything ever answered."""
-        document = {"state": wire.state_document(self.state), "chain": self._rest.chain}
-        return hashlib.sha256(wire.pack(document)).hexdigest()
+        """Return the SHA-256 of the state and of everything ever answered.
+
+        Of the same text always, so that nodes of two programs can be compared; what has not
+        changed since the replica's last digest is not written for it again.
+        """
+        found = hashlib.sha256()
+        chain = (text_of(self._rest.chain),)
+        for part in wire.pack_parts({"state": self._written.state(self.state), "chain": chain}):
+            found.update(part)
+        return found.hexdigest()
 
 
 class Replica:
@@ -133,6 +144,7 @@ class Replica:
         self._applied = 0
         self._said: OrderedDict[str, _Said] = OrderedDict()
         self._said_bytes = 0
+        self._written = Written()
 
     def apply(self, data: bytes) -> bytes:
         """Apply an entry and return the reply.
@@ -230,7 +242,7 @@ class Replica:
             applied=self._applied,
             said=tuple(self._said.values()),
         )
-        return Capture(state=self.state, _rest=rest)
+        return Capture(state=self.state, _rest=rest, _written=self._written)
 
     def snapshot(self) -> bytes:
         """Return everything that is replicated as one document."""

@@ -11,7 +11,7 @@ does not know. What two replicas understand differently would part them, so
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from bars.errors import SeamlessError
@@ -19,6 +19,7 @@ from coordinator.machine import commands as c
 from coordinator.machine import replies as r
 from coordinator.machine._codec import Document, UnknownNameError, codec_of, refused, tagged
 from coordinator.machine._facts import state_document, state_of
+from coordinator.machine._written import table_of, text_of
 from coordinator.machine.values import NAME_CHARS_MAX
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "level_of",
     "newer",
     "pack",
+    "pack_parts",
     "reply_document",
     "reply_of",
     "reply_text",
@@ -113,8 +115,6 @@ EVENTS: Mapping[str, type[r.Event]] = {
 
 _REPLY_HEAD, _REPLY_TAIL = b'{"reply":', b',"v":%d}' % VERSION
 """What `pack` puts around a reply."""
-
-_ENCODER = json.JSONEncoder(separators=(",", ":"), sort_keys=True)
 
 _COMMAND = tagged(OPS, "op")
 _EVENT = tagged(EVENTS, "event")
@@ -195,7 +195,7 @@ def level_of(command: c.AnyCommand) -> int:
 
 def encode_command(command: c.AnyCommand) -> bytes:
     """Return a command as it stands in an entry."""
-    return _text(command_document(command))
+    return text_of(command_document(command))
 
 
 def entry_of(term: int, elapsed_ms: int, request_id: str, command: bytes) -> bytes:
@@ -208,7 +208,7 @@ def entry_of(term: int, elapsed_ms: int, request_id: str, command: bytes) -> byt
         command: As `encode_command` writes it.
     """
     # What `pack` would make of it: the names in their order.
-    named = _text(request_id)
+    named = text_of(request_id)
     parts = (command, elapsed_ms, named, term, VERSION)
     return b'{"command":%b,"elapsed_ms":%d,"request_id":%b,"term":%d,"v":%d}' % parts
 
@@ -262,7 +262,7 @@ def _entry_of(document: dict[str, Document]) -> Entry:
 
 def encode_reply(reply: r.Reply) -> bytes:
     """Return a reply as it is stored and sent."""
-    return _REPLY_HEAD + _text(reply_document(reply)) + _REPLY_TAIL
+    return _REPLY_HEAD + text_of(reply_document(reply)) + _REPLY_TAIL
 
 
 def reply_text(data: bytes) -> bytes:
@@ -282,7 +282,12 @@ def decode_reply(data: bytes) -> r.Reply:
 
 def pack(fields: Mapping[str, Document]) -> bytes:
     """Return a document of this version: the same fields always give the same bytes."""
-    return _text({"v": VERSION, **fields})
+    return text_of({"v": VERSION, **fields})
+
+
+def pack_parts(fields: Mapping[str, Iterable[bytes]]) -> Iterator[bytes]:
+    """Yield what `pack` returns, of fields that are text already."""
+    return table_of({"v": (text_of(VERSION),), **fields})
 
 
 def unpack(data: bytes) -> dict[str, Document]:
@@ -304,7 +309,3 @@ def unpack(data: bytes) -> dict[str, Document]:
     if version != VERSION:
         raise UnsupportedVersionError(f"v must be {VERSION}, was {version}")
     return document
-
-
-def _text(document: Document) -> bytes:
-    return _ENCODER.encode(document).encode()

@@ -1,6 +1,7 @@
 """The machine against a model, under every order of commands that Hypothesis thinks of."""
 
 from dataclasses import replace
+from hashlib import sha256
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -29,14 +30,26 @@ from coordinator.machine import (
     Revoke,
     SeriesLane,
     SetPolicy,
+    SubmitJob,
     Tick,
     Unpoison,
     apply,
     epoch_of,
+    wire,
 )
 from coordinator.machine._apply import indexed
+from coordinator.machine._codec import codec_of
+from coordinator.machine.replica import _Rest
 from coordinator.machine.views import completion, poisoned_in, total, window_token
-from tests.property.machine_holders import CONFIG, SLOTS, WINDOW_BARS, Holders, targets, windows
+from tests.property.machine_holders import (
+    CONFIG,
+    SLOTS,
+    WINDOW_BARS,
+    Holders,
+    ranges,
+    targets,
+    windows,
+)
 from tests.property.machine_model import claims_of, slots_of
 
 WHOLE = Window(0, SLOTS)
@@ -53,6 +66,18 @@ class Coordinator(Holders):
             assert reply.code is Code.CONFLICT
             assert self.state == before
         return reply.code
+
+    @precondition(lambda self: self.wanted)
+    @rule(data=st.data(), parts=ranges)
+    def its_author_submits_a_job_again(
+        self, data: st.DataObject, parts: list[tuple[int, int]]
+    ) -> None:
+        """The answer was lost: whatever has happened since, and whatever it lacks now."""
+        known = self.state.jobs[data.draw(st.sampled_from(sorted(self.wanted)))]
+        missing = tuple(Window(*part) for part in parts)
+        reply = self.do(SubmitJob(spec=replace(known.spec, missing=missing)))
+        assert reply.code is Code.OK
+        assert self.state.jobs[known.spec.job_id] == known
 
     @precondition(lambda self: self.live)
     @rule(data=st.data(), known=st.booleans())
@@ -211,6 +236,18 @@ class Coordinator(Holders):
     def the_index_follows_from_the_facts(self) -> None:
         if hasattr(self, "wanted"):
             assert self.state.index == indexed(self.state).index
+
+    @invariant()
+    def a_digest_is_that_of_the_whole_text_whatever_was_written_before(self) -> None:
+        """Nodes that digest at other places, or were restored lately, must be comparable."""
+        if not hasattr(self, "wanted"):
+            return
+        captured = self.replica.capture()
+        state = wire.state_document(self.state)
+        whole = wire.pack({"chain": self.replica._chain, "state": state})
+        assert captured.digest() == sha256(whole).hexdigest()
+        rest = codec_of(_Rest).encode(captured._rest)
+        assert captured.snapshot() == wire.pack({"state": state, "rest": rest})
 
     @invariant()
     def watermarks_only_move_forward(self) -> None:

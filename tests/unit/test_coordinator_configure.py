@@ -21,6 +21,7 @@ RULES = asdict(MachineConfig(max_attempts=9))
     [
         ({name: value for name, value in RULES.items() if name != "jobs_max"}, "config.jobs_max"),
         ({**RULES, "lease_ttl_ms": 0}, "config.lease_ttl_ms"),
+        ({**RULES, "lease_ttl_ms": 5_000}, "config.lease_ttl_ms"),
         ({**RULES, "lease_ttl_s": 3}, "config.lease_ttl_s"),
         ({**RULES, "jitter_ppm": 1_000_001}, "config.jitter_ppm"),
         (7, "config"),

@@ -131,6 +131,16 @@ def test_a_node_that_cannot_be_is_refused_with_the_reason(
         assert not list(tmp_path.glob("coordinator/node-*/journal.log"))
 
 
+def test_no_log_begins_with_lives_that_leave_no_time_to_write(tmp_path: Path) -> None:
+    """Every holder would stop writing as soon as it began: no window would ever be done."""
+    with cluster(tmp_path) as made:
+        made.configure(backfill={"lease_ttl_ms": 5_000})
+        code, said = made.run()
+        told = "backfill.lease_ttl_ms must be above 5000: holders stop so long before it, was 5000"
+        assert (code, told in said) == (2, True), said
+        assert not list(tmp_path.glob("coordinator/*"))
+
+
 def test_files_that_are_damaged_are_for_a_person(tmp_path: Path) -> None:
     folder = tmp_path / "coordinator" / "node-1"
     folder.mkdir(parents=True)

@@ -107,6 +107,17 @@ def test_what_ages_or_expires_costs_only_what_has_aged_or_expired() -> None:
     assert dear < 1.5 * cost, "64 leases end in both"
 
 
+def test_a_digest_writes_down_what_has_changed_since_the_one_before() -> None:
+    """It was half a second, a third of it in one piece in which nothing else could run."""
+    node = Replica(busy(3_000))
+    whole = calls(node.digest)
+    part = calls(node.digest)
+    node.state = apply(node.state, Acquire(session_id="w")).state
+    changed = calls(node.digest)
+    assert part < whole / 10, f"{part} of {whole}"
+    assert changed < part + 200, f"{changed} after {part}"
+
+
 def test_5_000_lanes_of_ten_years_of_minutes_are_a_small_state() -> None:
     """A window that was not tried is no state, and what is done is one range."""
     state = busy(5_000)

@@ -5,7 +5,17 @@ import json
 import pytest
 
 from bars.errors import InvalidValueError
-from coordinator.machine import Code, MachineConfig, SubmitJob, Tick, initial, replica, wire
+from coordinator.machine import (
+    Code,
+    MachineConfig,
+    OpenSession,
+    SubmitJob,
+    Tick,
+    apply,
+    initial,
+    replica,
+    wire,
+)
 from coordinator.machine.replica import Replica
 from tests.unit.machine_help import spec
 from tests.unit.replica_help import ACQUIRE, Node, worked
@@ -44,6 +54,17 @@ def test_a_digest_tells_replicas_apart_that_have_answered_differently() -> None:
     other.do(Tick())
     assert node.replica.state == other.replica.state
     assert node.replica.digest() != other.replica.digest()
+
+
+def test_a_digest_takes_nothing_that_has_gone_for_what_came_in_its_place() -> None:
+    """Values that go give their places in memory to those that come."""
+    node = Replica(initial(1, MachineConfig()))
+    for number in range(100):
+        command = OpenSession(session_id=f"s{number}", ttl_ms=60_000)
+        node.state = initial(1, MachineConfig())  # nothing of the state before is alive now
+        node.state = apply(node.state, command).state
+        assert len(node.state.sessions) == 1
+        assert node.digest() == Replica(node.state).digest()
 
 
 def test_a_capture_stays_as_it_was() -> None:

@@ -9,8 +9,14 @@ from typing import Any
 import pytest
 
 from bars.series import Series
-from bars.window import Window
-from coordinator.client import Budget, LeaseClient, LocalCoordinator, MachineConfig
+from bars.window import Window, subtract
+from coordinator.client import (
+    Budget,
+    CoordinatorUnavailableError,
+    LeaseClient,
+    LocalCoordinator,
+    MachineConfig,
+)
 from provider import ConfigError, MemoryStorage, SQLiteStorage
 from provider._filled import Filled, Progress
 from provider._flight import Boarding, Flights
@@ -263,6 +269,28 @@ async def test_a_window_whose_holder_died_is_fetched_by_the_next(tmp_path: Path)
     await dying.close()
     assert same(await waiting, sessions())
     await alive.close()
+
+
+async def test_a_call_that_fills_again_is_not_in_its_own_way(tmp_path: Path) -> None:
+    """Its first job could not be taken back, and asked for another window."""
+
+    class Unheard(LocalCoordinator):
+        async def cancel_job(self, job_id: str) -> None:
+            raise CoordinatorUnavailableError(f"nobody heard of the end of {job_id}")
+
+    upstream = Upstream(sessions())
+    leases = Unheard(SystemClock(), 1, Random(1), MachineConfig())
+    provider = leased(tmp_path / "bars.db", upstream, leases)
+    engine, call = provider._engine, provider._call(Window(START, END), Series(NODE, DAY), {})
+    middle = START + 28 * DAY
+    for window in (Window(START, middle), Window(middle, END)):
+        boarding = engine._board(call, call.sight(subtract((call.ask.window,), (window,))))
+        assert not (await boarding.result()).failures
+        boarding.leave()
+    assert upstream.asked.tolist() == sessions().ts.tolist()
+    names = [call.ask.request_id, f"{call.ask.request_id}/2"]
+    assert list(leases.state.jobs) == names
+    await provider.close()
 
 
 async def test_a_job_tells_how_far_it_is_and_never_goes_back() -> None:

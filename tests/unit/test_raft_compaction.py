@@ -155,3 +155,14 @@ def test_digests_are_taken_at_the_same_entries_everywhere(world: World) -> None:
     index, digest = bench.engine.digest
     assert index == 20
     assert digest != bench.engine.replica.digest()
+
+
+def test_a_digest_that_took_longer_does_not_undo_a_later_one(world: World) -> None:
+    """The first one after a restart writes everything down, those behind it do not."""
+    bench = Bench(world, nodes=1, digest_every=10)
+    bench.lead()
+    early = bench.engine.replica.capture()
+    bench.grow(25)
+    before = bench.engine.digest
+    bench.engine._publish_digest(10, early)
+    assert bench.engine.digest == before

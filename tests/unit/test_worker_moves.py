@@ -1,5 +1,7 @@
 """Requests that move to another worker, or are read again there: answered once, nothing anew."""
 
+from dataclasses import replace
+
 import pytest
 
 from avro_schemas import BackfillStatus, RequestState, Verdict
@@ -159,3 +161,36 @@ async def test_a_request_that_moves_to_a_worker_of_another_window_size_goes_on_t
     stored = merge([each.window for each in fleet.road.stored])
     assert stored == (Window(0, 60 * MINUTE),)
     assert all(each.window.start >= 20 * MINUTE for each in b.first.calls), "what is stored stays"
+
+
+async def test_an_earlier_reader_that_asks_again_just_then_does_not_end_the_one_that_has_it() -> (
+    None
+):
+    """It misses its job, which has made way, and does not know yet that the request has moved.
+
+    After an outage of the service both come at once. The second refusal ended the process, and
+    as one that another start would meet again.
+    """
+    fleet = fleet_of(settings_of(max_concurrent_requests=1))
+    a = fleet.hire("a", [0])
+    async with fleet.running(a):
+        fleet.road.judge = lambda _chunk: None
+        fleet.road.ask(ask("r", 0, 60))
+        await fleet.run(2)
+        old = fleet.leases.state.jobs["r"].spec
+    asked_again = 0
+
+    async def ask_again() -> None:
+        nonlocal asked_again
+        if "r" not in fleet.leases.state.jobs and asked_again < 3:
+            asked_again += 1
+            await fleet.leases.submit_job(replace(old, missing=(old.window,)))
+
+    fleet.road.judge = lambda _chunk: Verdict.PASSED
+    b = fleet.hire("b", [0], settings=settings_of(window_bars=25))
+    b.line.after["cancel_job"] = ask_again
+    async with fleet.running(b):
+        await fleet.run(1)
+        status = await fleet.ends("r", within_s=90)
+        del b.line.after["cancel_job"]
+    assert (status.state, asked_again) == (RequestState.DONE, 3)

@@ -81,6 +81,9 @@ class Line:
         self.loses: set[str] = set()
         """Calls that are obeyed next, and whose answer does not arrive."""
 
+        self.after: dict[str, Callable[[], Awaitable[object]]] = {}
+        """What others do as soon as a call of that name was obeyed."""
+
         self._leases = leases
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[object]]:
@@ -88,6 +91,8 @@ class Line:
             if self.cut:
                 raise CoordinatorUnavailableError("the line is cut")
             answer = await getattr(self._leases, name)(*args, **kwargs)
+            if name in self.after:
+                await self.after[name]()
             if name in self.loses:
                 self.loses.discard(name)
                 raise CoordinatorUnavailableError("the answer was lost")

@@ -8,7 +8,8 @@ from coordinator._service.api.asked import Answered, Asked, Handler, Route
 from coordinator._service.api.auth import Role
 from coordinator._service.api.body import number_of
 from coordinator._service.api.service import Service, command_of, request_id, told
-from coordinator.machine import PPM, Acquire, Fail, MachineConfig
+from coordinator.lease import check_ttl_ms
+from coordinator.machine import PPM, Acquire, Configure, Fail, MachineConfig
 
 PLAIN = (
     ("/v1/sessions", Role.WORKER, "open_session"),
@@ -91,7 +92,10 @@ def _configure(service: Service) -> Handler:
         config = asked.body.get("config")
         if isinstance(config, dict) and (missing := [n for n in _RULES if n not in config]):
             raise InvalidValueError(f"config.{missing[0]}", None, "given: all rules are")
-        return await service.obey(asked, command_of("configure", asked))
+        command = command_of("configure", asked)
+        assert isinstance(command, Configure)  # noqa: S101  # that is what the op says
+        check_ttl_ms(command.config.lease_ttl_ms, "config.lease_ttl_ms")
+        return await service.obey(asked, command)
 
     return configure
 

@@ -178,7 +178,8 @@ class Engine:
         self.applied(index, self._skipped)
         self._skipped = False
         if index % self.settings.digest_every == 0:
-            # Half a second of work with a large state: a leader that did it would lose the lead.
+            # Half a second of work the first time with a large state, and after a snapshot has
+            # come: a leader that did it itself would lose the lead.
             captured = self.replica.capture()
             self._outside.spawn(lambda: self._publish_digest(index, captured))
         clock_ms = self.replica.state.clock_ms
@@ -191,7 +192,9 @@ class Engine:
         )
 
     def _publish_digest(self, index: int, captured: Capture) -> None:
-        self.digest = (index, captured.digest())
+        found = captured.digest()
+        if index > self.digest[0]:  # several may be under way after a restart
+            self.digest = (index, found)
 
     def restore(self, state: bytes) -> None:
         """Become what a snapshot says."""

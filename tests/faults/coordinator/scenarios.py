@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.faults.coordinator import clocks, disks, leaders, partitions, strangers
+from tests.faults.coordinator import clocks, disks, leaders, partitions, strangers, upgrade
 
 Play = Callable[[Path, int], Coroutine[Any, Any, str]]
 """Plays it in a folder, with a seed; returns what was measured."""
@@ -53,4 +53,9 @@ SCENARIOS = (
     ),
     Scenario("strangers at both ports", "they get nothing, others are served", strangers.knock),
     Scenario("requests doubled, lost, late", "no state change, same reply", strangers.repeat),
+    Scenario(
+        "an older program replaced node by node",
+        "the new level after the last, nothing lost",
+        upgrade.one_by_one,
+    ),
 )
