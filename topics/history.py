@@ -26,7 +26,7 @@ far longer than all of them, so the last is whole as well."""
 
 
 class Cut:
-    """Which records belong to a snapshot, and whether its end is. Pure."""
+    """Which records belong to a snapshot, and whether there is more to read. Pure."""
 
     def __init__(self, start: int, end: int) -> None:
         """Begin with what lies in `[start, end)`."""
