@@ -38,6 +38,7 @@ SECONDS = 5.0
 ROUNDS = 3
 WARM_S = 1.0
 START_S = 60.0
+END_S = 20.0
 WINDOWS = 100_000
 GOAL = 0.7
 BARE, SOCKETS, CLIENT = "bare PySyncObj", "lease service", "lease service with its client"
@@ -153,8 +154,16 @@ def _bare(nodes: int) -> Iterator[_Bare]:
         yield _Bare(processes)
     finally:
         for process in processes:
-            process.terminate()
-            process.communicate()
+            _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Let it end by itself, as it does with its input: it removes its folder then."""
+    try:
+        process.communicate(timeout=END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
 
 
 class _Service:
