@@ -1,6 +1,7 @@
 """What the nodes' own logs say: each entry, and what the machine answers to it."""
 
 import json
+import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,8 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from coordinator._service import genesis
-from coordinator._service.raft import folder
+from coordinator._service.raft import folder, records, snapshot
 from coordinator._service.raft.files import DiskFiles
+from coordinator._service.raft.records import Contents
+from coordinator._service.raft.snapshot import Snapshot
 from coordinator.machine.replica import Replica
 from coordinator.recovery.offline import COMMAND
 from tests.simulation.history import Application, History, Said
@@ -56,6 +59,11 @@ class Logs:
         while self._next in merged:
             self._replay(merged[self._next])
             self._next += 1
+        later = min((at for at in merged if at > self._next), default=None)
+        if later is not None:
+            raise AssertionError(
+                f"nobody read entries {self._next} to {later - 1} while they stood"
+            )
         for node, entries in found.items():
             self._take(node, entries, now)
 
@@ -65,11 +73,17 @@ class Logs:
         return self._replica.digest()
 
     def _news(self, node: str, path: Path, up_to: int | None) -> dict[int, bytes]:
-        view = folder.read(DiskFiles(path))
-        assert view is not None
-        last = view.contents.commit if up_to is None else up_to
+        before, now = journals(path)
+        state = DiskFiles(path).read(folder.SNAPSHOT)
+        kept = None if state is None else snapshot.decode(state)
         begin = self._read.get(node, FIRST - 1) + 1
-        return {at: data for data, at, _ in view.contents.entries if begin <= at <= last}
+        found: dict[int, bytes] = {}
+        # Of an older file, what `up_to` says may be another log's: this node may have left it.
+        for data, known in ((before, None), (now, up_to)):
+            contents = records.read_journal(data, folder.JOURNAL)
+            last = _committed(contents, kept) if known is None else known
+            found |= {at: entry for entry, at, _ in contents.entries if begin <= at <= last}
+        return found
 
     def _take(self, node: str, entries: Mapping[int, bytes], now: float) -> None:
         for index, data in sorted(entries.items()):
@@ -108,3 +122,24 @@ class Logs:
         self.history.said[index] = said
         clock_ms = self._replica.state.clock_ms
         self._replayed[index] = zlib.crc32(entry), self._replica._chain, clock_ms
+
+
+def journals(path: Path) -> tuple[bytes, bytes]:
+    """Return what a node's journal holds, and before it what the last one held.
+
+    A snapshot takes the place of entries: the file is replaced, and with it would go what has come
+    since it was last looked at. A second name keeps it until the next look.
+    """
+    held, now = path.with_name(f"{path.name}.held"), path.with_name(f"{path.name}.now")
+    os.link(path / folder.JOURNAL, now)
+    before = held.read_bytes() if held.exists() and not held.samefile(now) else b""
+    now.replace(held)
+    now.unlink(missing_ok=True)  # two names of one file: a rename does nothing then
+    return before, held.read_bytes()
+
+
+def _committed(contents: Contents, kept: Snapshot | None) -> int:
+    """Return up to which of a file's entries are known to be committed."""
+    if kept is not None and (kept.index, kept.term) in {e[1:] for e in contents.entries}:
+        return max(contents.commit, kept.index)
+    return contents.commit
