@@ -10,7 +10,6 @@ more of it: where it is busy, look at CPU for a pair and at entries for a wait f
 
 import asyncio
 import json
-import secrets
 import statistics
 import subprocess
 import sys
@@ -20,13 +19,15 @@ import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import yaml
 
 from bars.series import Series
 from bars.window import Grid, Window
+from benchmarks._lease_pairs import Pairs
 from benchmarks._process import Measured, cpu_s
 from coordinator.client import ClientOptions, DistributedBackfillCoordinator, JobSpec, SeriesLane
 from ops.stack.fleet import NodePorts
@@ -171,7 +172,7 @@ class _Service:
         self,
         nodes: Sequence[Measured],
         clients: Sequence[DistributedBackfillCoordinator],
-        sockets: Sequence["_Socket"],
+        sockets: Sequence[Pairs],
         leader: str,
     ) -> None:
         self._nodes = nodes
@@ -191,7 +192,7 @@ class _Service:
 
     async def measure_sockets(self, seconds: float) -> Figure:
         """The same by sockets."""
-        return await self._measure(_socket, self._sockets, seconds)
+        return await self._measure(_pairs, self._sockets, seconds)
 
     async def _measure(
         self,
@@ -236,58 +237,20 @@ async def _client(
     return took
 
 
-class _Socket:
-    """A connection to the node that leads, and as much of HTTP as that node speaks."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._name = secrets.token_hex(8)
-        self._asked = 0
-
-    async def post(self, path: str, document: object) -> tuple[int, dict[str, Any]]:
-        """Return status and document of an answer."""
-        self._asked += 1
-        body = json.dumps(document).encode()
-        head = (
-            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-            f"Idempotency-Key: {self._name}-{self._asked}\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
-        self._writer.write(head.encode() + body)
-        told = await self._reader.readuntil(b"\r\n\r\n")
-        length = int(told.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-        found: dict[str, Any] = json.loads(await self._reader.readexactly(length))
-        return int(told.split(b" ", 2)[1]), found
-
-    async def close(self) -> None:
-        """End."""
-        self._writer.close()
-        await self._writer.wait_closed()
+async def _pairs(pairs: Pairs, _session_id: str, until_s: float) -> list[float]:
+    return await pairs.measure(until_s)
 
 
-async def _socket(socket: _Socket, session_id: str, until_s: float) -> list[float]:
-    took = []
-    while (began_s := time.monotonic()) < until_s:
-        asked = {"session_id": session_id, "limit": 1}
-        _, found = await socket.post("/v1/leases:acquire", asked)
-        done = {"session_id": session_id, "token": found["reply"]["leases"][0]["token"]}
-        status, _ = await socket.post("/v1/leases:complete", done)
-        assert status == 200, status
-        took.append(time.monotonic() - began_s)
-    return took
-
-
-async def _leading(urls: Sequence[str]) -> tuple[str, int]:
+def _leading(urls: Sequence[str]) -> tuple[str, int]:
     """Return host and port of the node that leads."""
     while True:
         for url in urls:
-            host, _, port = url.removeprefix("http://").partition(":")
-            socket = _Socket(*await asyncio.open_connection(host, int(port)))
-            status, _ = await socket.post("/v1/sessions", {"session_id": "s", "ttl_ms": 3_600_000})
-            await socket.close()
-            if status == 200:
+            with urllib.request.urlopen(f"{url}/v1/state?read=local") as answer:
+                leads = json.load(answer)["node"]["is_leader"]
+            if leads:
+                host, _, port = url.removeprefix("http://").partition(":")
                 return host, int(port)
-        await asyncio.sleep(0.1)
+        time.sleep(0.1)
 
 
 @asynccontextmanager
@@ -318,12 +281,12 @@ async def _service(nodes: int) -> AsyncIterator[_Service]:
         for number, client in enumerate(clients):
             await client.open_session(f"s{number}", 3_600_000)
             await client.submit_job(_job(number))
-        host, port = await _leading(section.urls)
-        sockets = []
-        for _ in range(CLIENTS):
-            socket = _Socket(*await asyncio.open_connection(host, port))
-            stack.push_async_callback(socket.close)
-            sockets.append(socket)
+        host, port = await asyncio.to_thread(_leading, section.urls)
+        loop, sockets = asyncio.get_running_loop(), []
+        for number in range(CLIENTS):
+            _, pairs = await loop.create_connection(partial(Pairs, f"s{number}"), host, port)
+            stack.callback(pairs.close)
+            sockets.append(pairs)
         yield _Service(running, clients, sockets, f"http://{host}:{port}")
 
 
