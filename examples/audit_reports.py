@@ -9,11 +9,13 @@ import struct
 import sys
 from functools import cache
 from typing import Any
+from urllib.request import urlopen
 
 import fastavro
-import httpx
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
+if len(sys.argv) < 3:
+    sys.exit(__doc__)
 bootstrap, registry = sys.argv[1:3]
 topic = sys.argv[3] if len(sys.argv) > 3 else "seamless.conformance.reports.v1"
 
@@ -21,8 +23,8 @@ topic = sys.argv[3] if len(sys.argv) > 3 else "seamless.conformance.reports.v1"
 @cache
 def schema(schema_id: int) -> Any:
     """Return the parsed schema of an id."""
-    answer = httpx.get(f"{registry}/schemas/ids/{schema_id}").raise_for_status()
-    return fastavro.parse_schema(json.loads(answer.json()["schema"]))
+    with urlopen(f"{registry}/schemas/ids/{schema_id}", timeout=10) as answer:
+        return fastavro.parse_schema(json.loads(json.load(answer)["schema"]))
 
 
 consumer = Consumer(

@@ -1,4 +1,4 @@
-"""Publish a backfill request with any Kafka producer: fastavro, httpx, nothing of ours.
+"""Publish a backfill request with any Kafka producer: fastavro and nothing of ours.
 
 python examples/publish_request.py 127.0.0.1:19092 http://127.0.0.1:18081/apis/ccompat/v7
 """
@@ -8,15 +8,18 @@ import json
 import struct
 import sys
 import uuid
+from urllib.request import urlopen
 
 import fastavro
-import httpx
 from confluent_kafka import KafkaError, Producer
 
+if len(sys.argv) < 3:
+    sys.exit(__doc__)
 bootstrap, registry = sys.argv[1:3]
 topic = sys.argv[3] if len(sys.argv) > 3 else "seamless.backfill.requests.v1"
 
-latest = httpx.get(f"{registry}/subjects/{topic}-value/versions/latest").raise_for_status().json()
+with urlopen(f"{registry}/subjects/{topic}-value/versions/latest", timeout=10) as answer:
+    latest = json.load(answer)
 request_id = str(uuid.uuid4())
 request = {
     "request_id": request_id,

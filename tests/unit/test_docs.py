@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 import textwrap
+import tomllib
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -101,6 +102,17 @@ def test_every_example_compiles_and_is_spoken_of(example: Path) -> None:
     compile(example.read_text("utf-8"), str(example), "exec")
     told = "".join(page.read_text("utf-8") for page in PAGES)
     assert f"examples/{example.name}" in told
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_an_example_needs_nothing_that_installing_does_not_bring(example: Path) -> None:
+    """Tests run where much more is installed."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    brought = {re.split(r"[\[>=]", name)[0] for name in project["project"]["dependencies"]}
+    ours = project["tool"]["uv"]["build-backend"]["module-name"]
+    known = {*sys.stdlib_module_names, *ours, *(name.replace("-", "_") for name in brought)}
+    imports = re.findall(r"^(?:import|from) (\w+)", example.read_text("utf-8"), re.MULTILINE)
+    assert set(imports) <= known
 
 
 def test_the_example_of_a_configuration_is_accepted() -> None:
