@@ -3,6 +3,7 @@
 import threading
 
 import pandas as pd
+import questdb
 from questdb import Protocol, QuestDBError, QuestDBErrorCode, Sender
 
 from store.dsn import Dsn
@@ -31,6 +32,11 @@ _LOCAL = (
     QuestDBErrorCode.InvalidUtf8,
 )
 """The client itself refuses the frame: nothing was sent, and nothing ever will be."""
+
+
+# Each failure ends a connection, and callers try again: the client would warn of what is meant so,
+# and where warnings are errors that would be one that nobody here expects.
+questdb.WARN_HIGH_RECONNECTS = False  # type: ignore[attr-defined]  # its stub lacks it
 
 
 class Ingest:

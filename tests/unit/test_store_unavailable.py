@@ -191,6 +191,16 @@ def test_user_and_password_go_with_every_request() -> None:
     assert server.seen == ["Basic bWU6cHc="]
 
 
+def test_failures_in_quick_succession_are_nothing_but_failures() -> None:
+    """The client warns of many connections in a short time; here each failure makes a new one."""
+    with answering(HTTPStatus.INTERNAL_SERVER_ERROR, b"{}") as (dsn, _):
+        settings = StoreSettings(dsn=f"questdb://me:pw@{dsn.address}?pg_port=1")
+        with Store(settings) as store, store.writer() as writer:
+            for _ in range(50):
+                with pytest.raises(StoreUnavailableError):
+                    writer.write(ROWS)
+
+
 @pytest.mark.parametrize(
     ("status", "body", "error"),
     [
