@@ -243,14 +243,16 @@ async def _pairs(pairs: Pairs, _session_id: str, until_s: float) -> list[float]:
 
 def _leading(urls: Sequence[str]) -> tuple[str, int]:
     """Return host and port of the node that leads."""
-    while True:
+    until_s = time.monotonic() + START_S
+    while time.monotonic() < until_s:
         for url in urls:
-            with urllib.request.urlopen(f"{url}/v1/state?read=local") as answer:
+            with urllib.request.urlopen(f"{url}/v1/state?read=local", timeout=START_S) as answer:
                 leads = json.load(answer)["node"]["is_leader"]
             if leads:
                 host, _, port = url.removeprefix("http://").partition(":")
                 return host, int(port)
         time.sleep(0.1)
+    raise TimeoutError(f"no node has led within {START_S} s")
 
 
 @asynccontextmanager

@@ -25,10 +25,10 @@ from provider.history_coverage import WarmupWindow, compute_missing_ranges
 from provider.live import PollingFeed
 from provider.recorder import to_json
 from tests.provider_help import (
+    ASK,
     DAY,
     END,
     LANE,
-    NODE,
     SERIES,
     START,
     STOCK,
@@ -40,7 +40,6 @@ from tests.provider_help import (
 )
 
 DSN = "questdb://127.0.0.1:9?pg_port=9"
-ASK: dict[str, Any] = {"node_id": NODE, "interval": DAY}
 
 
 def made(upstream: Upstream | None = None, now: int = END + 5) -> Made:

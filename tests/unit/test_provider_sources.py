@@ -20,10 +20,10 @@ from provider import (
     StoreUnavailableError,
 )
 from tests.provider_help import (
+    ASK,
     DAY,
     END,
     LANE,
-    NODE,
     SERIES,
     START,
     STOCK,
@@ -35,8 +35,6 @@ from tests.provider_help import (
 )
 from tests.storage_suite import days
 from tests.unit.reading_help import RANKS, Flaky, Plain, read_from, stored
-
-ASK: dict[str, Any] = {"node_id": NODE, "interval": DAY}
 
 
 async def test_each_source_is_asked_only_for_what_the_one_above_lacks() -> None:
