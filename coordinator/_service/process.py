@@ -110,6 +110,7 @@ async def _serve(settings: Settings, plan: NodePlan, options: NodeOptions) -> No
             # Entries that were read again from the disk are no news.
             stack.callback(metrics.observe(log, lambda: _more(log, replica, wanted)))
             _tell_differences(replica.state.config, wanted)
+            gc.freeze()  # Modules and the state so far are there to stay: no cycle is among them.
             _tell_ready(plan.raft.node_id, options.ready_file)
         try:
             reason = await ended

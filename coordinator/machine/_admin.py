@@ -23,7 +23,7 @@ from coordinator.machine.values import (
 
 def window_token(draft: Draft, target: SeriesLane, window: Window) -> int:
     """Return the version of a window: the highest token of what overlaps it, 0 if nothing does."""
-    tokens = [known.token for known in poisoned_in(draft.poisoned.now, target, window)]
+    tokens = [known.token for known in poisoned_in(draft.poisoned, target, window)]
     lane = draft.lanes.get(target.key)
     if lane is not None:
         tokens += [token for token in lane.tokens if draft.leases[token].window.intersect(window)]
@@ -34,7 +34,7 @@ def window_token(draft: Draft, target: SeriesLane, window: Window) -> int:
 def revoke(draft: Draft, command: c.Revoke) -> Reply:
     """Take a lease away, or a claim."""
     lease = draft.leases.get(command.token)
-    sessions = draft.sessions.now.values() if lease is None else ()
+    sessions = draft.sessions.values() if lease is None else ()
     session = next((e for e in sessions if e.claim and e.claim.token == command.token), None)
     held = lease if session is None else session.claim
     if held is None:
@@ -74,7 +74,7 @@ def unpoison(draft: Draft, command: c.Unpoison) -> Reply:
     refusal = _refusal(draft, command)
     if refusal is not None:
         return refusal
-    known = tuple(poisoned_in(draft.poisoned.now, command.target, command.window))
+    known = tuple(poisoned_in(draft.poisoned, command.target, command.window))
     lane = draft.lanes.get(command.target.key)
     jobs = () if lane is None else draft.jobs_of(lane)
     lost = [job for job in jobs if inside(job.failed, command.window)]
@@ -142,7 +142,7 @@ def resume_lane(draft: Draft, command: c.ResumeLane) -> Reply:
     """Grant again, whatever the source has asked for."""
     reply = _rule(draft, "resume_lane", command, paused=False)
     if reply.code is Code.OK:
-        draft.pauses.drop(command.target.lane)
+        draft.pauses = draft.pauses.drop(command.target.lane)
     return reply
 
 
@@ -178,9 +178,9 @@ def _rule(
     )
     plain = not rule.paused and rule.policy is Policy.ANY
     if plain:
-        draft.rules.drop(key)
+        draft.rules = draft.rules.drop(key)
     else:
-        draft.rules.put(key, rule)
+        draft.rules = draft.rules.put(key, rule)
     draft.dirty[key] = None
     _order(draft, op, command, command.target, detail=policy.value if policy else "")
     return Reply(code=Code.OK, found=0 if plain else rule.version)
@@ -192,10 +192,10 @@ def bump_epoch(draft: Draft, command: c.BumpEpoch) -> Reply:
         return conflict("epoch", draft.epoch, command.expected)
     if not draft.epoch < command.epoch <= EPOCH_MAX:
         return invalid("epoch", command.epoch, f"{draft.epoch + 1} to {EPOCH_MAX}")
-    for lease in tuple(draft.leases.now.values()):
+    for lease in tuple(draft.leases.values()):
         end_lease(draft, lease, LeaseEnd.REVOKED)
         put_back(draft, lease)
-    for session in tuple(draft.sessions.now.values()):
+    for session in tuple(draft.sessions.values()):
         if session.claim is not None:
             end_session(draft, session.session_id, expired=False)
     draft.epoch, draft.counter = command.epoch, 0

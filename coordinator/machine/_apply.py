@@ -63,7 +63,7 @@ def indexed(state: State) -> State:
     for poisoned in state.poisoned.values():
         draft.put_poisoned(poisoned)
     for ended in state.ended.values():
-        draft.ended_order.put(ended.index, ended.token)
+        draft.ended_order = draft.ended_order.put(ended.index, ended.token)
     draft.dirty.update(dict.fromkeys(state.lanes))
     settle(draft)
     return draft.commit()
@@ -71,9 +71,9 @@ def indexed(state: State) -> State:
 
 def _pass_time(draft: Draft, elapsed_ms: int) -> None:
     draft.clock_ms += max(0, elapsed_ms)
-    while (session := draft.session_ends.now.first()) and session[0][0] <= draft.clock_ms:
+    while (session := draft.session_ends.first()) and session[0][0] <= draft.clock_ms:
         sessions.end_session(draft, session[0][1], expired=True)
-    while (found := draft.lease_ends.now.first()) and found[0][0] <= draft.clock_ms:
+    while (found := draft.lease_ends.first()) and found[0][0] <= draft.clock_ms:
         lease = draft.leases[found[0][1]]
         stalled = lease.expires_ms > draft.clock_ms
         expire(draft, lease, LeaseEnd.STALLED if stalled else LeaseEnd.EXPIRED)

@@ -88,7 +88,8 @@ def tagged(kinds: Mapping[str, type], tag: str) -> Codec:
         name = fields.get(tag)
         if not isinstance(name, str) or name not in kinds:
             raise _unknown(_at(path, tag), name, f"one of {', '.join(kinds)}")
-        rest = {key: value for key, value in fields.items() if key != tag}
+        rest = dict(fields)
+        del rest[tag]
         return codec_of(kinds[name]).decode(rest, path)
 
     return Codec(encode, decode)
@@ -194,36 +195,40 @@ class _Record:
 
     def __init__(self, kind: type) -> None:
         hints = typing.get_type_hints(kind)
+        whole: bool = getattr(kind, "WIRE_WHOLE", False)
+        fields = [each for each in dataclasses.fields(kind) if each.metadata.get("wire", True)]
         self._kind = kind
-        self._whole: bool = getattr(kind, "WIRE_WHOLE", False)
-        self._fields = {
-            each.name: (codec_of(hints[each.name]), each.default)
-            for each in dataclasses.fields(kind)
-            if each.metadata.get("wire", True)
-        }
+        self._codecs = {each.name: codec_of(hints[each.name]) for each in fields}
+        self._defaults = {each.name: each.default for each in fields}
+        self._rows = [
+            (each.name, codec.encode, whole or each.default is dataclasses.MISSING, each.default)
+            for each, codec in zip(fields, self._codecs.values(), strict=True)
+        ]
 
     def encode(self, value: object) -> Document:
         document = {}
-        for name, (codec, default) in self._fields.items():
+        for name, encode, always, default in self._rows:
             found = getattr(value, name)
-            if self._whole or found != default:
-                document[name] = found if codec.encode is _same else codec.encode(found)
+            if always or found != default:
+                document[name] = found if encode is _same else encode(found)
         return document
 
     def decode(self, document: Document, path: str) -> object:
         table = _table(document, path)
-        for name, found in table.items():
-            if name not in self._fields:
-                raise _unknown(_at(path, str(name)), found, f"one of {', '.join(self._fields)}")
+        if not table.keys() <= self._codecs.keys():
+            # Before anything else is looked at: what a newer program says may be of other kinds.
+            name = next(name for name in table if name not in self._codecs)
+            allowed = f"one of {', '.join(self._codecs)}"
+            raise _unknown(_at(path, str(name)), table[name], allowed)
         values = {}
-        for name, (codec, default) in self._fields.items():
+        for name, codec in self._codecs.items():
             if name in table:
                 found = table[name]
                 if _is_plainly(codec, found):
                     values[name] = found  # as most are: no path to be told is put together
                 else:
                     values[name] = codec.decode(found, _at(path, name))
-            elif default is dataclasses.MISSING:
+            elif self._defaults[name] is dataclasses.MISSING:
                 raise refused(_at(path, name), None, "given")
         try:
             return self._kind(**values)

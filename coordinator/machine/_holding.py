@@ -12,6 +12,7 @@ from coordinator.machine._windows import (
     Told,
     after_failure,
     attempts_after,
+    end_done,
     end_lease,
     finish,
     put_back,
@@ -123,8 +124,7 @@ def complete(draft: Draft, command: c.Complete) -> Reply:
 def _end_done(
     draft: Draft, lease: Lease, news: tuple[Window, ...], command: c.Progress | c.Complete
 ) -> Reply:
-    end_lease(draft, lease, LeaseEnd.COMPLETED)
-    finish(draft, lease.target, news, _told(command))
+    end_done(draft, lease, news, _told(command))
     return Reply(code=Code.OK)
 
 
@@ -147,7 +147,7 @@ def fail(draft: Draft, command: c.Fail) -> Reply:
     pause = min(max(command.retry_after_ms, 0), draft.config.retry_after_max_ms)
     if command.rate_limited and pause:
         source, until_ms = lease.target.lane, draft.clock_ms + pause
-        draft.pauses.put(source, max(draft.pauses.get(source) or 0, until_ms))
+        draft.pauses = draft.pauses.put(source, max(draft.pauses.get(source) or 0, until_ms))
     short = replace(
         command,
         error_class=command.error_class[:NAME_CHARS_MAX],

@@ -49,7 +49,7 @@ def cancel_job(draft: Draft, command: c.CancelJob) -> Reply:
     job = draft.jobs.get(command.job_id)
     if job is None:
         return Reply(code=Code.UNKNOWN_JOB)
-    draft.jobs.drop(command.job_id)
+    draft.jobs = draft.jobs.drop(command.job_id)
     target = job.spec.target
     lane = draft.lanes[target.key]
     job_ids = tuple(job_id for job_id in lane.job_ids if job_id != command.job_id)

@@ -26,7 +26,7 @@ def poison(draft: Draft, target: SeriesLane, failure: Failure, token: int) -> No
 
 def cut_poisoned(draft: Draft, target: SeriesLane, window: Window) -> None:
     """Forget that anything inside a window was given up; what sticks out stays."""
-    for known in tuple(poisoned_in(draft.poisoned.now, target, window)):
+    for known in tuple(poisoned_in(draft.poisoned, target, window)):
         draft.drop_poisoned(known)
         for part in subtract((known.failure.window,), (window,)):
             draft.put_poisoned(replace(known, failure=replace(known.failure, window=part)))

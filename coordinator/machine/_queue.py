@@ -4,9 +4,9 @@ Within a lane the policy of the lane decides. `head` is the definition; the rest
 that a grant looks at one lane, and at that one once.
 """
 
-from bars.window import Window, merge, subtract
+from bars.window import Window, merge
 from coordinator.machine._draft import Draft
-from coordinator.machine._ranges import first_outside, last_outside
+from coordinator.machine._ranges import around, first_outside, last_outside
 from coordinator.machine._windows import wanted_parts, wants
 from coordinator.machine.state import NEVER_MS, Job, Lane, Place, Placed, Waiting
 from coordinator.machine.values import Policy
@@ -47,7 +47,7 @@ def next_lane(draft: Draft, lanes: tuple[str, ...] = ()) -> Lane | None:
     """
     places = [
         first[0]
-        for source, queue in draft.queues.now.between()
+        for source, queue in draft.queues.between()
         if (not lanes or source in lanes)
         and (draft.asking.get(source) or 0) < draft.config.source_requests_max
         and source not in draft.pauses
@@ -59,14 +59,14 @@ def next_lane(draft: Draft, lanes: tuple[str, ...] = ()) -> Lane | None:
 def pass_over_time(draft: Draft) -> None:
     """Look again at the lanes and sources whose turn may have come with time."""
     for table in (draft.due, draft.ages):
-        first = table.now.first()
+        first = table.first()
         if first is None or first[0][0] > draft.clock_ms:
             continue
-        for (_, lane_key), _ in table.now.between(None, (draft.clock_ms + 1, "")):
+        for (_, lane_key), _ in table.between(None, (draft.clock_ms + 1, "")):
             draft.dirty[lane_key] = None
-    for source, until_ms in tuple(draft.pauses.now.between()) if draft.pauses.now else ():
+    for source, until_ms in tuple(draft.pauses.between()) if draft.pauses else ():
         if until_ms <= draft.clock_ms:
-            draft.pauses.drop(source)
+            draft.pauses = draft.pauses.drop(source)
 
 
 def settle(draft: Draft) -> None:
@@ -82,13 +82,13 @@ def wait_ms(draft: Draft) -> int | None:
     firsts = [
         first[0][0]
         for first in (
-            draft.due.now.first(),
-            draft.session_ends.now.first(),
-            draft.lease_ends.now.first(),
+            draft.due.first(),
+            draft.session_ends.first(),
+            draft.lease_ends.first(),
         )
         if first is not None
     ]
-    firsts += [until_ms for _, until_ms in draft.pauses.now.between()]
+    firsts += [until_ms for _, until_ms in draft.pauses.between()]
     return max(0, min(firsts) - draft.clock_ms) if firsts else None
 
 
@@ -152,7 +152,7 @@ def _oldest(draft: Draft, lane: Lane, jobs: list[Job]) -> tuple[Window, int] | N
     claims = _claims(draft, lane)
     if any(start in claim for claim in claims):
         return None
-    return _piece_at(job, jobs, start, _live(draft, lane) + claims), 0
+    return _piece_at(job, jobs, start, merge(_live(draft, lane) + claims)), 0
 
 
 def _live(draft: Draft, lane: Lane) -> list[Window]:
@@ -175,17 +175,13 @@ def _cut(
     live = _live(draft, lane)
     if len(live) >= draft.config.live_windows_max:
         return None
-    live += _claims(draft, lane)
-    taken = merge(live)
+    taken = merge(live + _claims(draft, lane))
     ts = last_outside(job.todo, taken) if newest else first_outside(job.todo, taken)
-    return None if ts is None else (_piece_at(job, jobs, ts, live), 0)
+    return None if ts is None else (_piece_at(job, jobs, ts, taken), 0)
 
 
-def _piece_at(job: Job, jobs: list[Job], ts: int, live: list[Window]) -> Window:
-    """Return the stretch between two cuts that holds `ts`, less what is live or not wanted."""
+def _piece_at(job: Job, jobs: list[Job], ts: int, taken: tuple[Window, ...]) -> Window:
+    """Return the stretch between two cuts that holds `ts`, less what is taken or not wanted."""
     step = job.spec.grid.interval * job.spec.window_bars
     start = ts - (ts - job.spec.grid.origin) % step
-    parts = wanted_parts(jobs, Window(start, start + step))
-    if live:
-        parts = subtract(parts, live)
-    return next(part for part in parts if part.start <= ts < part.end)
+    return around(wanted_parts(jobs, Window(start, start + step)), ts, taken)

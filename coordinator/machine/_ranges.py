@@ -81,6 +81,18 @@ def last_outside(ranges: tuple[Window, ...], taken: tuple[Window, ...]) -> int |
     return None
 
 
+def around(ranges: tuple[Window, ...], ts: int, taken: tuple[Window, ...]) -> Window:
+    """Return the longest stretch with `ts` in it, in one of the ranges and in none of `taken`."""
+    part = ranges[bisect_right(ranges, ts, key=_END)]
+    start, end = part.start, part.end
+    k = bisect_right(taken, ts, key=_START)
+    if k > 0:
+        start = max(start, taken[k - 1].end)
+    if k < len(taken):
+        end = min(end, taken[k].start)
+    return Window(start, end)
+
+
 def _touched(ranges: tuple[Window, ...], window: Window) -> tuple[int, int]:
     """Return where the ranges that share an open time with `window` begin and end."""
     first = bisect_right(ranges, window.start, key=_END)

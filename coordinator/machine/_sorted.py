@@ -106,14 +106,16 @@ class SortedMap(Mapping[K, V], Generic[K, V]):
     def put(self, key: K, value: V) -> "SortedMap[K, V]":
         """Return a copy in which a key has a value."""
         if not self._len:
-            return self._of(((key,),), ((value,),), 1, (key,))
+            return self._made(((key,),), ((value,),), 1, (key,))
         run = max(bisect_right(self._firsts, key) - 1, 0) if len(self._firsts) > 1 else 0
         keys, values = self._keys[run], self._values[run]
         i = bisect_left(keys, key)
         if i < len(keys) and keys[i] == key:
-            return self._replaced(run, (*values[:i], value, *values[i + 1 :]))
-        keys = (*keys[:i], key, *keys[i:])
-        values = (*values[:i], value, *values[i:])
+            told: tuple[tuple[V, ...], ...] = (_with(values, i, i + 1, (value,)),)
+            if len(self._values) > 1:
+                told = _with(self._values, run, run + 1, told)
+            return self._made(self._keys, told, self._len, self._firsts)
+        keys, values = _with(keys, i, i, (key,)), _with(values, i, i, (value,))
         return self._spliced(run, run + 1, keys, values, self._len + 1)
 
     def drop(self, key: K) -> "SortedMap[K, V]":
@@ -132,16 +134,12 @@ class SortedMap(Mapping[K, V], Generic[K, V]):
             end += 1
         return self._spliced(run, end, keys, values, self._len - 1)
 
-    def _replaced(self, run: int, values: tuple[V, ...]) -> "SortedMap[K, V]":
-        told: tuple[tuple[V, ...], ...] = (values,)
-        if len(self._values) > 1:
-            told = (*self._values[:run], values, *self._values[run + 1 :])
-        return self._of(self._keys, told, self._len, self._firsts)
-
     def _spliced(
         self, start: int, end: int, keys: tuple[Any, ...], values: tuple[V, ...], size: int
     ) -> "SortedMap[K, V]":
         """Return a copy in which one run, cut if it is too long, is in the place of some."""
+        if end - start == len(self._keys) and 0 < len(keys) <= RUN_MAX:  # As in most.
+            return self._made((keys,), (values,), size, keys[:1])
         parts: tuple[tuple[Any, ...], ...]
         told: tuple[tuple[V, ...], ...]
         firsts: tuple[Any, ...]
@@ -153,23 +151,31 @@ class SortedMap(Mapping[K, V], Generic[K, V]):
             cut = len(keys) // 2
             parts, told = (keys[:cut], keys[cut:]), (values[:cut], values[cut:])
             firsts = (keys[0], keys[cut])
-        if end - start < len(self._keys):  # Most have one run.
-            parts = (*self._keys[:start], *parts, *self._keys[end:])
-            told = (*self._values[:start], *told, *self._values[end:])
-            firsts = (*self._firsts[:start], *firsts, *self._firsts[end:])
-        return self._of(parts, told, size, firsts)
+        return self._made(
+            _with(self._keys, start, end, parts),
+            _with(self._values, start, end, told),
+            size,
+            _with(self._firsts, start, end, firsts),
+        )
 
-    @classmethod
-    def _of(
-        cls,
+    @staticmethod
+    def _made(
         keys: tuple[tuple[Any, ...], ...],
         values: tuple[tuple[V, ...], ...],
         size: int,
         firsts: tuple[Any, ...],
-    ) -> "SortedMap[K, V]":
-        made: SortedMap[K, V] = cls.__new__(cls)
+    ) -> "SortedMap[Any, V]":
+        made: SortedMap[Any, V] = _NEW(SortedMap)
         made._keys = keys
         made._values = values
         made._len = size
         made._firsts = firsts
         return made
+
+
+_NEW = SortedMap.__new__
+
+
+def _with(those: tuple[D, ...], start: int, end: int, instead: tuple[D, ...]) -> tuple[D, ...]:
+    """Return a tuple with other items in the place of some; concatenating copies at once."""
+    return those[:start] + instead + those[end:]

@@ -1,6 +1,6 @@
 """What becomes of windows: who wants them, done, tried again, halved, given up, not wanted."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
@@ -52,25 +52,25 @@ def wants(job: Job, window: Window, token: int | None = None) -> bool:
     return (token is None or token > job.since) and overlaps(job.todo, window)
 
 
-def wanted_parts(jobs: Iterable[Job], window: Window) -> tuple[Window, ...]:
+def wanted_parts(jobs: Sequence[Job], window: Window) -> tuple[Window, ...]:
     """Return the parts of a window that some job still needs."""
+    if len(jobs) == 1:
+        return inside(jobs[0].todo, window)
     return merge([part for job in jobs for part in inside(job.todo, window)])
 
 
 def end_lease(draft: Draft, lease: Lease, end: LeaseEnd) -> None:
     """Take a lease out of force and remember how it ended."""
-    draft.drop_lease(lease)
+    _end(draft, lease, end)
     lane = draft.lanes[lease.target.key]
-    tokens = tuple(token for token in lane.tokens if token != lease.token)
-    draft.put_lane(replace(lane, tokens=tokens))
-    ended = Ended(token=lease.token, end=end, target=lease.target, index=draft.next_index())
-    draft.put_ended(ended)
-    draft.events.append(LeaseEnded(lease=lease, end=end))
-    if end in STALE_ENDS:
-        kind, session_id = STALE_ENDS[end], lease.session_id
-        draft.events.append(
-            StaleClaim(kind=kind, token=lease.token, session_id=session_id, target=lease.target)
-        )
+    draft.put_lane(replace(lane, tokens=_less(lane.tokens, lease.token)))
+
+
+def end_done(draft: Draft, lease: Lease, parts: tuple[Window, ...], told: Told) -> None:
+    """End a lease whose window is done: these parts of it just now."""
+    _end(draft, lease, LeaseEnd.COMPLETED)
+    lane = draft.lanes[lease.target.key]
+    draft.put_lane(_finished(draft, lane, _less(lane.tokens, lease.token), parts, told))
 
 
 def finish(draft: Draft, target: SeriesLane, parts: tuple[Window, ...], told: Told) -> None:
@@ -83,29 +83,60 @@ def finish(draft: Draft, target: SeriesLane, parts: tuple[Window, ...], told: To
         told: What is known of it.
     """
     lane = draft.lanes[target.key]
+    draft.put_lane(_finished(draft, lane, lane.tokens, parts, told))
+
+
+def _end(draft: Draft, lease: Lease, end: LeaseEnd) -> None:
+    draft.drop_lease(lease)
+    ended = Ended(token=lease.token, end=end, target=lease.target, index=draft.next_index())
+    draft.put_ended(ended)
+    draft.events.append(LeaseEnded(lease=lease, end=end))
+    if end in STALE_ENDS:
+        kind, session_id = STALE_ENDS[end], lease.session_id
+        draft.events.append(
+            StaleClaim(kind=kind, token=lease.token, session_id=session_id, target=lease.target)
+        )
+
+
+def _less(tokens: tuple[int, ...], token: int) -> tuple[int, ...]:
+    return tuple([each for each in tokens if each != token])
+
+
+def _finished(
+    draft: Draft, lane: Lane, tokens: tuple[int, ...], parts: tuple[Window, ...], told: Told
+) -> Lane:
+    """Take what is done off the jobs that it counts for; return what the lane becomes.
+
+    Args:
+        draft: The state.
+        lane: What it was.
+        tokens: Its leases that are still in force.
+        parts: As in `finish`.
+        told: As in `finish`.
+    """
+    target, jobs = lane.target, draft.jobs_of(lane)
     draft.events += [
         WindowDone(target=target, window=part, token=told.token or 0) for part in parts
     ]
-    for job in draft.jobs_of(lane):
+    for job in jobs:
         if told.token is None or told.token > job.since:
             _settle(draft, job, parts, told.session_bars)
     done, fresh = lane.done, list(lane.fresh)
+    whole = [job.spec.window for job in jobs]
     for part in parts:
-        for kept in _inside_jobs(draft, lane, (part,)):
+        for kept in intersect((part,), whole):
             done = added(done, kept)
         fresh.append(Fresh(window=part, chunk_offset=told.chunk_offset))
         if draft.poisoned:
             cut_poisoned(draft, target, part)
     old, fresh = fresh[:-FRESH_MAX], fresh[-FRESH_MAX:]
-    offset = max([lane.settled_offset, *(each.chunk_offset for each in old)])
-    draft.put_lane(
-        replace(
-            lane,
-            done=done,
-            fresh=tuple(fresh),
-            settled_offset=offset,
-            watermark=_watermark(draft, lane, done),
-        )
+    return replace(
+        lane,
+        tokens=tokens,
+        done=done,
+        fresh=tuple(fresh),
+        settled_offset=max([lane.settled_offset, *[each.chunk_offset for each in old]]),
+        watermark=_watermark(draft, lane, done),
     )
 
 
@@ -242,7 +273,7 @@ def drop_unwanted(draft: Draft, target: SeriesLane) -> None:
         for entry in lane.waiting
         for part in wanted_parts(jobs, entry.window)
     )
-    done = _inside_jobs(draft, lane, lane.done)
+    done = intersect(lane.done, [job.spec.window for job in jobs])
     forced = intersect(lane.forced, done)
     fresh = tuple(each for each in lane.fresh if overlaps(done, each.window))
     draft.put_lane(replace(lane, waiting=waiting, done=done, forced=forced, fresh=fresh))
@@ -308,7 +339,3 @@ def _settle(draft: Draft, job: Job, parts: tuple[Window, ...], session_bars: int
     draft.put_job(replace(job, todo=todo, bars_done=bars_done))
     if not todo:
         draft.events.append(JobFinished(job_id=job.spec.job_id))
-
-
-def _inside_jobs(draft: Draft, lane: Lane, windows: tuple[Window, ...]) -> tuple[Window, ...]:
-    return intersect(windows, [job.spec.window for job in draft.jobs_of(lane)])

@@ -10,9 +10,11 @@ with what was said then; the command; its reply is remembered.
 """
 
 import hashlib
+import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import ClassVar
 
 from bars.errors import InvalidValueError
@@ -44,6 +46,26 @@ class _Said:
     request_id: str
     clock_ms: int
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The same as it stands in snapshots: it is in several, and is written once."""
+
+    clock_ms: int
+    chars: int
+    row: bytes
+
+    @classmethod
+    def of(cls, request_id: str, clock_ms: int, text: str) -> "_Kept":
+        # What the codec would make of it.
+        row = b'{"clock_ms":%d,"request_id":%b,"text":%b}'
+        return cls(clock_ms, len(text), row % (clock_ms, text_of(request_id), text_of(text)))
+
+    @property
+    def text(self) -> str:
+        said: _Said = codec_of(_Said).decode(json.loads(self.row), "said")
+        return said.text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +107,9 @@ class Capture:
 
     state: State
     _rest: _Rest = field(repr=False)
+    """Without what is remembered."""
+
+    _kept: tuple[_Kept, ...] = field(repr=False)
     _written: Written = field(repr=False, compare=False)
 
     @property
@@ -95,11 +120,9 @@ class Capture:
     def snapshot(self) -> bytes:
         """Return all of it as one document."""
         rest: dict[str, Iterable[bytes]] = {
-            name: (text_of(value),)
-            for name, value in codec_of(_Rest).encode(replace(self._rest, said=())).items()
+            name: (text_of(value),) for name, value in codec_of(_Rest).encode(self._rest).items()
         }
-        said = (text_of(codec_of(_Said).encode(each)) for each in self._rest.said)
-        rest["said"] = (b"[", b",".join(said), b"]")
+        rest["said"] = (b"[", b",".join([kept.row for kept in self._kept]), b"]")
         fields = {"state": self._written.state(self.state), "rest": table_of(rest)}
         return b"".join(wire.pack_parts(fields))
 
@@ -109,11 +132,15 @@ class Capture:
         Of the same text always, so that nodes of two programs can be compared; what has not
         changed since the replica's last digest is not written for it again.
         """
-        found = hashlib.sha256()
-        chain = (text_of(self._rest.chain),)
-        for part in wire.pack_parts({"state": self._written.state(self.state), "chain": chain}):
-            found.update(part)
-        return found.hexdigest()
+        return _digest(self.state, self._rest.chain, self._written)
+
+
+def _digest(state: State, chain: str, written: Written) -> str:
+    found = hashlib.sha256()
+    fields = {"state": written.state(state), "chain": (text_of(chain),)}
+    for part in wire.pack_parts(fields):
+        found.update(part)
+    return found.hexdigest()
 
 
 class Replica:
@@ -142,7 +169,7 @@ class Replica:
         self._on_events = on_events
         self._chain = hashlib.sha256(b"").hexdigest()
         self._applied = 0
-        self._said: OrderedDict[str, _Said] = OrderedDict()
+        self._said: OrderedDict[str, _Kept] = OrderedDict()
         self._said_bytes = 0
         self._written = Written()
 
@@ -204,8 +231,7 @@ class Replica:
         return reply
 
     def _remember(self, request_id: str, text: str) -> None:
-        said = _Said(request_id=request_id, clock_ms=self.state.clock_ms, text=text)
-        self._said[request_id] = said
+        self._said[request_id] = _Kept.of(request_id, self.state.clock_ms, text)
         self._said_bytes += len(text)
         while len(self._said) > REMEMBERED_MAX or self._said_bytes > REMEMBERED_BYTES_MAX:
             self._forget_oldest()
@@ -219,7 +245,7 @@ class Replica:
 
     def _forget_oldest(self) -> None:
         _, said = self._said.popitem(last=False)
-        self._said_bytes -= len(said.text)
+        self._said_bytes -= said.chars
 
     def _tell(self, events: Sequence[Event]) -> None:
         if self._on_events is None:
@@ -240,9 +266,10 @@ class Replica:
             term=self.term,
             chain=self._chain,
             applied=self._applied,
-            said=tuple(self._said.values()),
+            said=(),
         )
-        return Capture(state=self.state, _rest=rest, _written=self._written)
+        kept = tuple(self._said.values())
+        return Capture(state=self.state, _rest=rest, _kept=kept, _written=self._written)
 
     def snapshot(self) -> bytes:
         """Return everything that is replicated as one document."""
@@ -250,7 +277,11 @@ class Replica:
 
     def digest(self) -> str:
         """Return a number that is the same on all nodes that have applied the same entries."""
-        return self.capture().digest()
+        return self.digest_of_now()()
+
+    def digest_of_now(self) -> Callable[[], str]:
+        """Return what works out the digest of the replica as it stands; any thread may call it."""
+        return partial(_digest, self.state, self._chain, self._written)
 
     def restore(self, data: bytes) -> None:
         """Become what another replica was when it made the snapshot.
@@ -267,5 +298,8 @@ class Replica:
             raise wire.newer(error) from None
         self.state = state
         self.term, self._chain, self._applied = rest.term, rest.chain, rest.applied
-        self._said = OrderedDict((said.request_id, said) for said in rest.said)
+        self._said = OrderedDict(
+            (said.request_id, _Kept.of(said.request_id, said.clock_ms, said.text))
+            for said in rest.said
+        )
         self._said_bytes = sum(len(said.text) for said in rest.said)

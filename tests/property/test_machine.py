@@ -246,8 +246,11 @@ class Coordinator(Holders):
         state = wire.state_document(self.state)
         whole = wire.pack({"chain": self.replica._chain, "state": state})
         assert captured.digest() == sha256(whole).hexdigest()
-        rest = codec_of(_Rest).encode(captured._rest)
-        assert captured.snapshot() == wire.pack({"state": state, "rest": rest})
+        document = wire.unpack(captured.snapshot())
+        rest: _Rest = codec_of(_Rest).decode(document["rest"], "rest")
+        assert [said.request_id for said in rest.said] == list(self.replica._said)
+        written = codec_of(_Rest).encode(rest)
+        assert captured.snapshot() == wire.pack({"state": state, "rest": written})
 
     @invariant()
     def watermarks_only_move_forward(self) -> None:

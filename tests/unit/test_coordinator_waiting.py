@@ -32,8 +32,11 @@ class Bench:
     ) -> int:
         """Wait for a turn and take it; return how many windows that gave."""
         command = Acquire(session_id="w", limit=limit, lanes=lanes)
-        async with self.room.turn(command, wait_s):
+        turn = await self.room.enter(command, wait_s)
+        try:
             answer = await self.log.propose(command, name, 1)
+        finally:
+            self.room.leave(turn)
         self.granted += [name] if answer.reply.leases else []
         return len(answer.reply.leases)
 

@@ -23,6 +23,7 @@ from coordinator.machine import (
     Lease,
     MachineConfig,
     OpenSession,
+    Ordered,
     Reply,
     SubmitJob,
     wire,
@@ -296,9 +297,9 @@ def test_what_stands_otherwise_is_a_conflict_and_stays(tmp_path: Path) -> None:
 def test_every_change_is_an_event_with_its_reason(tmp_path: Path) -> None:
     with stuck(tmp_path) as made:
         made.run("unpoison", *WINDOW, *MEANT)
-        told = [each.event for each in made.service.nodes[0].api.service.watch._ring]
-        ordered = [event for event in told if type(event).__name__ == "Ordered"]
-        assert [(event.op, event.reason) for event in ordered] == [("unpoison", "because")]  # type: ignore[union-attr]
+        ring = made.service.nodes[0].api.service.watch._ring
+        ordered = [each for _, events in ring for each in events if isinstance(each, Ordered)]
+        assert [(each.op, each.reason) for each in ordered] == [("unpoison", "because")]
 
 
 def test_another_node_is_made_to_lead(tmp_path: Path) -> None:

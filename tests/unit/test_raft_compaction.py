@@ -161,7 +161,7 @@ def test_a_digest_that_took_longer_does_not_undo_a_later_one(world: World) -> No
     """The first one after a restart writes everything down, those behind it do not."""
     bench = Bench(world, nodes=1, digest_every=10)
     bench.lead()
-    early = bench.engine.replica.capture()
+    early = bench.engine.replica.digest()
     bench.grow(25)
     before = bench.engine.digest
     bench.engine._publish_digest(10, early)

@@ -25,6 +25,7 @@ from runtime.clock import Clock
 from runtime.log import logger
 
 _NO_STORE = {"Cache-Control": "no-store"}
+_JSON = "application/json"
 _HOSTS_MAX = 256
 
 App: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -127,8 +128,9 @@ def _names_loopback(host: str) -> bool:
 
 
 async def _body_of(request: web.BaseRequest, limits: Limits) -> bytes:
-    if request.content_type != "application/json":
-        allowed = "Content-Type must be application/json"
+    # Most say just that: they need no parser of what else may stand there.
+    if request.headers.get("Content-Type") != _JSON and request.content_type != _JSON:
+        allowed = f"Content-Type must be {_JSON}"
         raise RequestRefusedError(415, "unsupported", f"{allowed}, was {request.content_type!r}")
     if request.headers.get("Content-Encoding", "identity") != "identity":
         raise RequestRefusedError(415, "unsupported", "a body must not be compressed")
@@ -137,9 +139,12 @@ async def _body_of(request: web.BaseRequest, limits: Limits) -> bytes:
     if request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # the answer has not begun
+    if request.content.is_eof():  # All of it has come with the head: no wait.
+        body = request.content.read_nowait()
+        if len(body) > limits.body_bytes:
+            raise _too_large(limits)
+        return body
     try:
-        if request.content.is_eof():
-            return await request.read()  # all of it has come with the head: no wait
         async with asyncio.timeout(limits.body_s):
             return await request.read()
     except TimeoutError:

@@ -58,7 +58,7 @@ def routes(service: Service, on_grant: Callable[[float], None]) -> Iterator[Rout
 
 def _plain(service: Service, op: str) -> Handler:
     async def change(asked: Asked) -> Answered:
-        return await service.obey(asked, command_of(op, asked))
+        return await service.obey(asked, command_of(op, asked.body))
 
     return change
 
@@ -73,11 +73,14 @@ def _acquire(service: Service, on_grant: Callable[[float], None]) -> Handler:
         began_s = service.clock.monotonic()
         wait_s = number_of(asked.body, "wait_s", 0, service.limits.wait_s, 0)
         rest = {name: value for name, value in asked.body.items() if name != "wait_s"}
-        command = command_of("acquire", replace(asked, body=rest))
+        command = command_of("acquire", rest)
         assert isinstance(command, Acquire)  # noqa: S101  # that is what the op says
-        async with service.room.turn(command, wait_s):
+        turn = await service.room.enter(command, wait_s)
+        try:
             asked_s = service.clock.monotonic()
             answer = await service.propose(command, request_id(asked, command))
+        finally:
+            service.room.leave(turn)
         waited_s = asked_s - began_s
         if answer.reply.leases:
             on_grant(service.clock.monotonic() - asked_s)
@@ -92,7 +95,7 @@ def _configure(service: Service) -> Handler:
         config = asked.body.get("config")
         if isinstance(config, dict) and (missing := [n for n in _RULES if n not in config]):
             raise InvalidValueError(f"config.{missing[0]}", None, "given: all rules are")
-        command = command_of("configure", asked)
+        command = command_of("configure", asked.body)
         assert isinstance(command, Configure)  # noqa: S101  # that is what the op says
         check_ttl_ms(command.config.lease_ttl_ms, "config.lease_ttl_ms")
         return await service.obey(asked, command)
@@ -103,7 +106,7 @@ def _configure(service: Service) -> Handler:
 def _fail(service: Service) -> Handler:
     async def fail(asked: Asked) -> Answered:
         """Tell of a failure; where in the random part of the wait it is tried again is drawn."""
-        command = command_of("fail", asked, "chance_ppm")
+        command = command_of("fail", asked.body, "chance_ppm")
         assert isinstance(command, Fail)  # noqa: S101  # that is what the op says
         drawn = replace(command, chance_ppm=int(service.rng.random() * PPM))
         return told(await service.propose(drawn, request_id(asked, command)))

@@ -137,40 +137,38 @@ def request_id(asked: Asked, command: AnyCommand) -> str:
     return f"{asked.role.word}:{asked.key}:{sha256(text.encode()).hexdigest()[:32]}"
 
 
-def told(answer: Answer, **more: object) -> Answered:
+def told(answer: Answer, **more: int) -> Answered:
     """Return the answer that tells a reply and its place in the log."""
-    place = {"raft_index": answer.index, "term": answer.term, "clock_ms": answer.clock_ms}
-    return _told(answer.reply, wire.reply_text(answer.text), place, more)
+    place = {"raft_index": answer.index, "term": answer.term, "clock_ms": answer.clock_ms, **more}
+    return _told(answer.reply, wire.reply_text(answer.text), place)
 
 
 def told_reply(reply: Reply, place: Mapping[str, int]) -> Answered:
     """Return the answer that tells a reply."""
-    return _told(reply, wire.reply_text(wire.encode_reply(reply)), place, {})
+    return _told(reply, wire.reply_text(wire.encode_reply(reply)), place)
 
 
-def _told(
-    reply: Reply, text: bytes, place: Mapping[str, int], more: Mapping[str, object]
-) -> Answered:
+def _told(reply: Reply, text: bytes, numbers: Mapping[str, int]) -> Answered:
     """Return the answer around a reply that is written already."""
     status = STATUS[reply.code]
-    rest = {**place, **more}
+    rest = "".join([f',"{name}":{number}' for name, number in numbers.items()]).encode()
     if status >= 400:  # noqa: PLR2004
-        rest["error"] = {"code": reply.code.value, "message": reply.message}
-    return Answered(raw=b'{"reply":%b,%b' % (text, json_text(rest)[1:]), status=status)
+        rest += b',"error":' + json_text({"code": reply.code.value, "message": reply.message})
+    return Answered(raw=b'{"reply":%b%b}' % (text, rest), status=status)
 
 
-def command_of(op: str, asked: Asked, *hidden: str) -> AnyCommand:
+def command_of(op: str, body: Mapping[str, object], *hidden: str) -> AnyCommand:
     """Return the command that a body describes.
 
     Args:
         op: Which one.
-        asked: The request.
+        body: The request's.
         hidden: Fields that a client may not say.
 
     Raises:
         InvalidValueError: A field is unknown, missing or not what it may be.
     """
     for name in ("op", *hidden):
-        if name in asked.body:
-            raise InvalidValueError(name, asked.body[name], "left out: the service says it")
-    return wire.command_of({**asked.body, "op": op}, "")
+        if name in body:
+            raise InvalidValueError(name, body[name], "left out: the service says it")
+    return wire.command_named(op, body)

@@ -7,8 +7,7 @@ proposes. It is for sparing the log: the machine alone decides who gets what.
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from coordinator._service.log import NotLeaderError, QueueFullError, ReplicatedLog
@@ -29,9 +28,11 @@ _log = logger(__name__)
 
 
 @dataclass(slots=True, eq=False)
-class _Waiter:
+class Turn:
+    """An acquire that waits, or may be made."""
+
     asked: Acquire
-    turn: asyncio.Event = field(default_factory=asyncio.Event)
+    called: asyncio.Event = field(default_factory=asyncio.Event)
     promised: bool = False
     """Whether what it will get is kept from the others."""
 
@@ -47,7 +48,7 @@ class WaitingRoom:
     def __init__(self, log: ReplicatedLog, clock: Clock) -> None:
         self._log = log
         self._clock = clock
-        self._waiters: deque[_Waiter] = deque()
+        self._waiters: deque[Turn] = deque()
         self._under_way: Counter[tuple[str, ...]] = Counter()
         """Windows promised, by the lanes that they were promised of."""
 
@@ -61,27 +62,39 @@ class WaitingRoom:
         """How many wait."""
         return len(self._waiters)
 
-    @asynccontextmanager
-    async def turn(self, asked: Acquire, wait_s: float) -> AsyncGenerator[None]:
-        """Enter when an acquire may get something, or the time is up.
+    async def enter(self, asked: Acquire, wait_s: float) -> Turn:
+        """Return when an acquire may get something, or the time is up.
 
-        The body makes the acquire: until it ends, what it will get is not promised to others.
+        Whoever has entered makes the acquire and leaves: until then what it will get is not
+        promised to others.
 
         Raises:
             NotLeaderError: This node leads no longer.
             QueueFullError: Others wait already, too many of them.
         """
-        waiter = _Waiter(asked)
+        turn = Turn(asked)
         try:
             if wait_s > 0 and not self._closed:
-                await self._wait(waiter, wait_s)
+                await self._wait(turn, wait_s)
             status = self._log.status()
             if not status.is_leader:
                 raise NotLeaderError(status.leader_url)
-            self._promise(waiter)
-            yield
-        finally:
-            self._forget(waiter)
+        except BaseException:
+            self.leave(turn)
+            raise
+        self._promise(turn)
+        return turn
+
+    def leave(self, turn: Turn) -> None:
+        """Make room for the next."""
+        if turn in self._waiters:
+            self._waiters.remove(turn)
+        if turn.promised:
+            self._under_way[turn.asked.lanes] -= turn.limit
+            if not self._under_way[turn.asked.lanes]:
+                del self._under_way[turn.asked.lanes]
+        if self._waiters:
+            self._stir.set()
 
     def close(self) -> None:
         """Let nobody wait any more: the node is about to go."""
@@ -100,26 +113,17 @@ class WaitingRoom:
         finally:
             unsubscribe()
 
-    async def _wait(self, waiter: _Waiter, wait_s: float) -> None:
+    async def _wait(self, waiter: Turn, wait_s: float) -> None:
         if len(self._waiters) >= WAITERS_MAX:
             raise QueueFullError(len(self._waiters), WAITERS_MAX)
         self._waiters.append(waiter)
         self._stir.set()
-        await until(waiter.turn, self._clock, wait_s)
+        await until(waiter.called, self._clock, wait_s)
 
-    def _promise(self, waiter: _Waiter) -> None:
+    def _promise(self, waiter: Turn) -> None:
         if not waiter.promised:
             waiter.promised = True
             self._under_way[waiter.asked.lanes] += waiter.limit
-
-    def _forget(self, waiter: _Waiter) -> None:
-        if waiter in self._waiters:
-            self._waiters.remove(waiter)
-        if waiter.promised:
-            self._under_way[waiter.asked.lanes] -= waiter.limit
-            self._under_way += Counter()  # lanes that nothing is promised of are forgotten
-        if self._waiters:
-            self._stir.set()
 
     def _note(self) -> None:
         """Take note of an entry; most change nothing that could make a grant possible."""
@@ -171,7 +175,7 @@ class WaitingRoom:
         return min(due_s, LOOK_EVERY_S)
 
     def _peek(
-        self, state: State, waiters: Sequence[_Waiter], lanes: tuple[str, ...]
+        self, state: State, waiters: Sequence[Turn], lanes: tuple[str, ...]
     ) -> tuple[int, float]:
         """Return how many windows are free for those who wait, and else when one may be due.
 
@@ -194,10 +198,10 @@ class WaitingRoom:
         for waiter in tuple(self._waiters):
             self._wake(waiter)
 
-    def _wake(self, waiter: _Waiter) -> None:
+    def _wake(self, waiter: Turn) -> None:
         self._waiters.remove(waiter)
         self._promise(waiter)
-        waiter.turn.set()
+        waiter.called.set()
 
 
 def _decisive(state: State) -> tuple[object, ...]:

@@ -44,7 +44,10 @@ class Watch:
 
     def __init__(self, log: ReplicatedLog, clock: Clock, events_max: int = EVENTS_MAX) -> None:
         self._clock = clock
-        self._ring: deque[Told] = deque()
+        self._ring: deque[tuple[int, Sequence[Event]]] = deque()
+        """By entry: the log is told of many, and few are asked for."""
+
+        self._held = 0
         self._events_max = events_max
         self._applied = log.status().applied_index
         self._whole_from = self._applied + 1
@@ -77,12 +80,12 @@ class Watch:
 
     def _page(self, from_index: int, limit: int) -> Page:
         found: list[Told] = []
-        for told in self._ring:
-            if told.index < from_index:
+        for index, events in self._ring:
+            if index < from_index:
                 continue
-            if len(found) >= limit and told.index != found[-1].index:
-                return Page(events=tuple(found), next_index=told.index, gap=self._gap(from_index))
-            found.append(told)
+            if len(found) >= limit:
+                return Page(events=tuple(found), next_index=index, gap=self._gap(from_index))
+            found += [Told(index, event) for event in events]
         next_index = max(self._applied + 1, from_index)
         return Page(events=tuple(found), next_index=next_index, gap=self._gap(from_index))
 
@@ -93,13 +96,18 @@ class Watch:
         self._applied = max(self._applied, index)
         if events is None:
             self._ring.clear()
+            self._held = 0
             self._whole_from = index + 1
+        elif events:
+            self._ring.append((index, events))
+            self._held += len(events)
+            while self._held > self._events_max:
+                oldest, lost = self._ring.popleft()
+                self._held -= len(lost)
+                self._whole_from = oldest + 1
         else:
-            self._ring.extend(Told(index, event) for event in events)
-            while len(self._ring) > self._events_max:
-                self._whole_from = self._ring.popleft().index + 1
-        if events is None or events:
-            self._tell()
+            return
+        self._tell()
 
     def _tell(self) -> None:
         news, self._news = self._news, None

@@ -180,8 +180,8 @@ class Engine:
         if index % self.settings.digest_every == 0:
             # Half a second of work the first time with a large state, and after a snapshot has
             # come: a leader that did it itself would lose the lead.
-            captured = self.replica.capture()
-            self._outside.spawn(lambda: self._publish_digest(index, captured))
+            digest = self.replica.digest_of_now()
+            self._outside.spawn(lambda: self._publish_digest(index, digest()))
         clock_ms = self.replica.state.clock_ms
         return Applied(
             reply=reply,
@@ -191,8 +191,7 @@ class Engine:
             clock_ms=clock_ms,
         )
 
-    def _publish_digest(self, index: int, captured: Capture) -> None:
-        found = captured.digest()
+    def _publish_digest(self, index: int, found: str) -> None:
         if index > self.digest[0]:  # several may be under way after a restart
             self.digest = (index, found)
 

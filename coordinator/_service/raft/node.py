@@ -30,10 +30,10 @@ from coordinator._service.raft.engine import Engine
 from coordinator._service.raft.errors import EntryTooLargeError
 from coordinator._service.raft.proposal import Outcome, Proposal
 from coordinator._service.raft.real import real_outside
-from coordinator._service.raft.settings import ENTRY_BYTES_MAX, RaftSettings
+from coordinator._service.raft.settings import COMMAND_BYTES_MAX, RaftSettings
 from coordinator.machine import AnyCommand, Code, Event, State
 from coordinator.machine.replica import Replica
-from coordinator.machine.wire import decode_reply, entry_of
+from coordinator.machine.wire import decode_reply
 from runtime.clock import Clock
 from runtime.log import logger
 
@@ -142,14 +142,13 @@ class RaftLog:
             raise QueueFullError(self._engine.pending, self._settings.pending_max)
         answer: asyncio.Future[Outcome] = self._loop.create_future()
         proposal = Proposal.of(command, request_id, partial(self._put_by, answer))
-        size = len(entry_of(status.term, 0, request_id, proposal.command))
-        if size > ENTRY_BYTES_MAX:
-            raise EntryTooLargeError(size, ENTRY_BYTES_MAX)
+        size = len(proposal.command)
+        if size > COMMAND_BYTES_MAX:
+            raise EntryTooLargeError(size, COMMAND_BYTES_MAX)
         self._engine.queue.append(proposal)
         self._must_run()
         self._wake_soon()
-        unknown = UnknownOutcomeError(request_id, f"no answer within {timeout_s} s")
-        late = self._loop.call_later(timeout_s, _settle, [(answer, unknown)])
+        late = self._loop.call_later(timeout_s, _give_up, answer, request_id, timeout_s)
         try:
             outcome = await answer
         finally:
@@ -322,13 +321,16 @@ class RaftLog:
             self._loop.call_soon_threadsafe(what)
 
     def _tell(self, news: list[tuple[int, tuple[Event, ...] | None]], results: _Results) -> None:
+        listeners = tuple(self._listeners)
         for index, events in news:
-            for listener in tuple(self._listeners):
+            for listener in listeners:
                 listener(index, events)
-        _settle(results)
+        for future, result in results:
+            if not future.done():
+                future.set_result(result)
 
 
-def _settle(results: _Results) -> None:
-    for future, result in results:
-        if not future.done():
-            future.set_result(result)
+def _give_up(answer: "asyncio.Future[Outcome]", request_id: str, timeout_s: float) -> None:
+    if not answer.done():
+        unknown = UnknownOutcomeError(request_id, f"no answer within {timeout_s} s")
+        answer.set_result(unknown)

@@ -6,9 +6,9 @@ from typing import Final
 
 from bars.errors import InvalidValueError
 
-ENTRY_BYTES_MAX: Final = 2**20
-"""The longest entry; the API takes no longer bodies. A message takes more than one: PySyncObj's way
-of sending an entry in parts forgets the last part of some."""
+COMMAND_BYTES_MAX: Final = 2**20
+"""The longest command; the API takes no longer bodies. A message takes more than one entry, which
+is a little longer: PySyncObj's way of sending an entry in parts forgets the last part of some."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ class RaftSettings:
     silence_s: float = 1.0
     """A connection on which nothing came for so long is dead."""
 
-    send_bytes: int = 2 * ENTRY_BYTES_MAX
+    send_bytes: int = 2 * COMMAND_BYTES_MAX
     """Entries sent in one message, and one more."""
 
     pending_max: int = 1_000
