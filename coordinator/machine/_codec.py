@@ -6,12 +6,14 @@ the path of the field, what was found and what is allowed.
 """
 
 import dataclasses
+import json
 import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 from bars.errors import InvalidValueError
@@ -31,6 +33,9 @@ class Codec:
 
     encode: Callable[[Any], Document]
     decode: Callable[[Document, str], Any]
+    write: Callable[[Any], str]
+    """Returns the text of what `encode` returns, names in their order and nothing between: in one
+    step, since every command, reply and fact is written."""
 
 
 class UnknownNameError(InvalidValueError):
@@ -72,12 +77,19 @@ def codec_of(kind: Any) -> Codec:
     if issubclass(kind, StrEnum):
         return _choice(kind)
     record = _Record(kind)
-    return Codec(record.encode, record.decode)
+    return Codec(record.encode, record.decode, record.writer({}))
 
 
 def tagged(kinds: Mapping[str, type], tag: str) -> Codec:
     """Return the codec of one of several dataclasses, told apart by the field `tag`."""
     names = {kind: name for name, kind in kinds.items()}
+
+    @cache
+    def writer(name: str) -> Callable[[Any], str]:
+        return _Record(kinds[name]).writer({tag: _quoted(name)})
+
+    def write(value: object) -> str:
+        return writer(names[type(value)])(value)
 
     def encode(value: object) -> Document:
         name = names[type(value)]
@@ -92,7 +104,7 @@ def tagged(kinds: Mapping[str, type], tag: str) -> Codec:
         del rest[tag]
         return codec_of(kinds[name]).decode(rest, path)
 
-    return Codec(encode, decode)
+    return Codec(encode, decode, write)
 
 
 def _at(path: str, name: str) -> str:
@@ -141,7 +153,8 @@ def _window(document: Document, path: str) -> Window:
     return Window(start, end)
 
 
-_TEXT, _WHOLE = Codec(_same, _str), Codec(_same, _int)
+_quoted: Callable[[str], str] = json.JSONEncoder().encode
+_TEXT, _WHOLE = Codec(_same, _str, _quoted), Codec(_same, _int, int.__repr__)
 
 
 def _is_plainly(codec: Codec, found: object) -> bool:
@@ -153,9 +166,13 @@ def _is_plainly(codec: Codec, found: object) -> bool:
 
 _PLAIN: Mapping[Any, Codec] = {
     int: _WHOLE,
-    bool: Codec(_same, _bool),
+    bool: Codec(_same, _bool, lambda value: "true" if value else "false"),
     str: _TEXT,
-    Window: Codec(lambda window: [window.start, window.end], _window),
+    Window: Codec(
+        lambda window: [window.start, window.end],
+        _window,
+        lambda window: f"[{window.start},{window.end}]",
+    ),
 }
 
 
@@ -163,6 +180,7 @@ def _optional(inner: Codec) -> Codec:
     return Codec(
         lambda value: None if value is None else inner.encode(value),
         lambda document, path: None if document is None else inner.decode(document, path),
+        lambda value: "null" if value is None else inner.write(value),
     )
 
 
@@ -172,7 +190,11 @@ def _many(inner: Codec) -> Codec:
             raise refused(path, document, "a list")
         return tuple(inner.decode(each, f"{path}[{i}]") for i, each in enumerate(document))
 
-    return Codec(lambda values: [inner.encode(value) for value in values], decode)
+    return Codec(
+        lambda values: [inner.encode(value) for value in values],
+        decode,
+        lambda values: f"[{','.join([inner.write(value) for value in values])}]",
+    )
 
 
 def _choice(kind: type[StrEnum]) -> Codec:
@@ -183,7 +205,7 @@ def _choice(kind: type[StrEnum]) -> Codec:
             raise _unknown(path, document, f"one of {', '.join(members)}")
         return members[document]
 
-    return Codec(lambda value: value.value, decode)
+    return Codec(lambda value: value.value, decode, lambda value: _quoted(value.value))
 
 
 class _Record:
@@ -212,6 +234,28 @@ class _Record:
             if always or found != default:
                 document[name] = found if encode is _same else encode(found)
         return document
+
+    def writer(self, more: Mapping[str, str]) -> Callable[[Any], str]:
+        """Return what writes a record, with further members that are text already."""
+        rows: list[tuple[str, str, Callable[[Any], str] | None, bool, Any]] = [
+            (name, f"{_quoted(name)}:", self._codecs[name].write, always, default)
+            for name, _, always, default in self._rows
+        ]
+        rows += [(name, f"{_quoted(name)}:{text}", None, True, None) for name, text in more.items()]
+        rows.sort(key=itemgetter(0))
+
+        def write(value: object) -> str:
+            parts = []
+            for name, begin, member, always, default in rows:
+                if member is None:
+                    parts.append(begin)
+                else:
+                    found = getattr(value, name)
+                    if always or found != default:
+                        parts.append(begin + member(found))
+            return f"{{{','.join(parts)}}}"
+
+        return write
 
     def decode(self, document: Document, path: str) -> object:
         table = _table(document, path)

@@ -82,4 +82,4 @@ def _many(
 
 def _text_of_fact(fact: object) -> bytes:
     kind: Any = type(fact)
-    return text_of(codec_of(kind).encode(fact))
+    return codec_of(kind).write(fact).encode()

@@ -208,7 +208,7 @@ def level_of(command: c.AnyCommand) -> int:
 
 def encode_command(command: c.AnyCommand) -> bytes:
     """Return a command as it stands in an entry."""
-    return text_of(command_document(command))
+    return _COMMAND.write(command).encode()
 
 
 def entry_of(term: int, elapsed_ms: int, request_id: str, command: bytes) -> bytes:
@@ -275,7 +275,7 @@ def _entry_of(document: dict[str, Document]) -> Entry:
 
 def encode_reply(reply: r.Reply) -> bytes:
     """Return a reply as it is stored and sent."""
-    return _REPLY_HEAD + text_of(reply_document(reply)) + _REPLY_TAIL
+    return _REPLY_HEAD + codec_of(r.Reply).write(reply).encode() + _REPLY_TAIL
 
 
 def reply_text(data: bytes) -> bytes:

@@ -69,11 +69,16 @@ def test_an_entry_that_is_written_is_read_again(entry: wire.Entry) -> None:
     data = wire.encode_entry(entry)
     assert wire.decode_entry(data) == entry
     assert wire.encode_entry(wire.decode_entry(data)) == data
+    command = wire.command_document(entry.command)
+    rest = {"term": entry.term, "elapsed_ms": entry.elapsed_ms, "request_id": entry.request_id}
+    assert data == wire.pack({**rest, "command": command}), "the text is that of the document"
 
 
 @given(values_of(Reply))
 def test_a_reply_that_is_written_is_read_again(reply: Reply) -> None:
-    assert wire.decode_reply(wire.encode_reply(reply)) == reply
+    data = wire.encode_reply(reply)
+    assert wire.decode_reply(data) == reply
+    assert data == wire.pack({"reply": wire.reply_document(reply)})
 
 
 @given(events)
