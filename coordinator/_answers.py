@@ -19,7 +19,7 @@ def obeyed(reply: Reply) -> Reply:
         CommandRefusedError: It says something else.
     """
     if reply.code is not Code.OK:
-        raise CommandRefusedError(reply.code.value, reply.message)
+        raise CommandRefusedError(reply.code.value, reply.why)
     return reply
 
 

@@ -243,7 +243,7 @@ class DistributedBackfillCoordinator:
         )
         reply = in_force(await self._command("/v1/leases:fail", command), lease.token)
         if reply.code not in {Code.RETRY_LATER, Code.GIVEN_UP}:
-            raise CommandRefusedError(reply.code.value, reply.message)
+            raise CommandRefusedError(reply.code.value, reply.why)
         return reply.code is Code.RETRY_LATER
 
     async def release(self, lease: HeldLease) -> None:

@@ -269,6 +269,10 @@ class LeaseSuite(ABC):
             with pytest.raises(CommandRefusedError, match="priority") as refused:
                 await bench.client.submit_job(spec("job", 0, 10, priority=5_000))
             assert refused.value.code == "invalid"
+            await bench.client.submit_job(spec("job", 0, 10))
+            with pytest.raises(CommandRefusedError, match="with other values") as refused:
+                await bench.client.submit_job(spec("job", 0, 20))
+            assert refused.value.code == "job_conflict"
 
     async def test_a_part_that_is_done_is_nobodys_work_again(self) -> None:
         async with self.bench() as bench:

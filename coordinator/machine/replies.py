@@ -1,5 +1,6 @@
 """What the machine answers, refusals included, and what it tells besides."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
@@ -51,6 +52,17 @@ class Code(StrEnum):
     """A fault of the machine itself; nothing changed. Must never be seen."""
 
 
+_WHY: Mapping[Code, str] = {
+    Code.LATE: "the lease has ended",
+    Code.UNKNOWN_TOKEN: "no such lease was granted, or nobody remembers how it ended",
+    Code.NOT_YOURS: "another session holds the lease",
+    Code.UNKNOWN_SESSION: "no such session, or it has expired: open one",
+    Code.UNKNOWN_JOB: "no such job",
+    Code.JOB_CONFLICT: "the id belongs to a job with other values",
+}
+"""What a refusal means that has nothing to add."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """The answer to one command; the fields a code does not need are empty."""
@@ -68,6 +80,12 @@ class Reply:
     found: int | None = None
     """CONFLICT: the token, version or epoch that stands. A change to a lane or to the
     configuration: its new version. A claim: its token."""
+
+    @property
+    def why(self) -> str:
+        """What a person is told of a refusal; no part of the document."""
+        why = self.message or _WHY.get(self.code, "")
+        return why if self.end is None else f"{why}: {self.end.value}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -256,7 +256,8 @@ class LeaseDesk:
         if reply.get("code") == _CONFLICT:
             raise ConflictError(str(reply.get("message", "")), reply.get("found"))
         if told.status != _OK:
-            raise CommandRefusedError(str(reply.get("code", told.status)), reply.get("message", ""))
+            error = told.document.get("error", {})
+            raise CommandRefusedError(str(error.get("code", told.status)), error.get("message", ""))
         return told.document
 
     async def snapshot(self) -> bytes:

@@ -71,6 +71,7 @@ async def test_a_refusal_of_the_rules_has_its_status_and_its_reply(
         assert answer.status_code == status
         document = answer.json()
         assert document["reply"]["code"] == document["error"]["code"] == code
+        assert document["error"]["message"], "every refusal says what it means"
         assert document["raft_index"] == 1
 
 

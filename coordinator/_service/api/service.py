@@ -153,7 +153,7 @@ def _told(reply: Reply, text: bytes, numbers: Mapping[str, int]) -> Answered:
     status = STATUS[reply.code]
     rest = "".join([f',"{name}":{number}' for name, number in numbers.items()]).encode()
     if status >= 400:  # noqa: PLR2004
-        rest += b',"error":' + json_text({"code": reply.code.value, "message": reply.message})
+        rest += b',"error":' + json_text({"code": reply.code.value, "message": reply.why})
     return Answered(raw=b'{"reply":%b%b}' % (text, rest), status=status)
 
 
