@@ -13,7 +13,6 @@ does not know. What two replicas understand differently would part them, so
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from bars.errors import SeamlessError
 from coordinator.machine import commands as c
@@ -32,7 +31,6 @@ __all__ = [
     "Entry",
     "UnsupportedVersionError",
     "command_document",
-    "command_named",
     "command_of",
     "decode_entry",
     "decode_reply",
@@ -155,17 +153,6 @@ def command_of(document: Document, path: str = "command") -> c.AnyCommand:
         InvalidValueError: It is none, and which field is not allowed.
     """
     command: c.AnyCommand = _COMMAND.decode(document, path)
-    return command
-
-
-def command_named(op: str, fields: Mapping[str, Document]) -> c.AnyCommand:
-    """Return the command of a name in `OPS` with some fields.
-
-    Raises:
-        InvalidValueError: Which field is not allowed.
-    """
-    kind: Any = OPS[op]
-    command: c.AnyCommand = codec_of(kind).decode(fields, "")
     return command
 
 

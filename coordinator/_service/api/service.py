@@ -171,4 +171,4 @@ def command_of(op: str, body: Mapping[str, object], *hidden: str) -> AnyCommand:
     for name in ("op", *hidden):
         if name in body:
             raise InvalidValueError(name, body[name], "left out: the service says it")
-    return wire.command_named(op, body)
+    return wire.command_of({**body, "op": op}, "")

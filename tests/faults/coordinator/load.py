@@ -203,16 +203,20 @@ class Worker:
         self.ending = False
         self.holds_s = HOLDING_S
         self.counts = counts
+        self.lost: list[str] = []
+        """Leases that it had no more when it told of them, and how long after it had begun."""
+
         self._chance = chance
 
     async def live(self) -> None:
         """Take leases and do something with them."""
         await self._patiently(self.client.open_session(self.name, SESSION_TTL_MS))
         while not self.ending:
+            began = time.monotonic()
             try:
                 await self._once()
-            except LeaseLostError:
-                self.counts["lost"] += 1
+            except LeaseLostError as error:
+                self.lost.append(f"{self.name} after {time.monotonic() - began:.1f} s: {error}")
             except SessionLostError:
                 self.counts["session lost"] += 1
                 await self._patiently(self.client.open_session(self.name, SESSION_TTL_MS))

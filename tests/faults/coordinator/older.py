@@ -65,12 +65,13 @@ def install() -> None:
 
 
 def _forget(kind: type, names: Any) -> None:
+    """Have a field refused; what nobody can say is never written either."""
     codec: Any = codec_of(kind)
-    record = codec.decode.__self__
+    codecs = codec.decode.__self__._codecs
     for name in names:
-        if name not in record._fields:
+        if name not in codecs:
             raise LookupError(f"{kind.__name__} has no {name}: this node would be no older one")
-        del record._fields[name]
+        del codecs[name]
 
 
 if __name__ == "__main__":

@@ -25,7 +25,9 @@ from tests.simulation.history import Ending, History
 
 NODES = 3
 WORKERS = 6
-LEASE_TTL_MS = 6_000
+LEASE_TTL_MS = 12_000
+"""Long: no lease must end because the disk of a busy machine stands still for some seconds."""
+
 EQUAL_S = 5.0
 ANSWERS = 100
 RESUME_S = 2.0
@@ -150,8 +152,8 @@ class Trial:
         for number, process in self.nodes.running.items():
             if process.poll() is not None:
                 self.history.broken.append(f"node-{number}: {self.nodes.log(number)[-2_000:]}")
-        lost = sum(worker.counts["lost"] for worker in self.load.workers)
-        require(lost == 0, f"{lost} leases were lost although nobody was late")
+        lost = [told for worker in self.load.workers for told in worker.lost]
+        require(not lost, f"leases were lost although nobody was late: {'; '.join(lost[:5])}")
         broken = violations(self.history)
         require(not broken, "\n".join(broken))
         require(set(self.nodes.running) == set(self.nodes.numbers), "not every node runs")
