@@ -69,15 +69,17 @@ class Links:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        there = None
         try:
-            there = await asyncio.open_connection(host, int(port))
-        except OSError:
-            writer.close()
-            return
+            with suppress(OSError):
+                there = await asyncio.open_connection(host, int(port))
         finally:
             self._tasks.discard(task)
-        self._spawn(self._carry(self._open[one, other], reader, there[1]))
-        self._spawn(self._carry(self._open[other, one], there[0], writer))
+            if there is None:  # Nobody listens, or all ends before somebody does.
+                writer.close()
+        if there is not None:
+            self._spawn(self._carry(self._open[one, other], reader, there[1]))
+            self._spawn(self._carry(self._open[other, one], there[0], writer))
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -100,6 +102,7 @@ class Links:
     async def _close(self) -> None:
         for server in self._servers.values():
             server.close()
+        await asyncio.sleep(0)  # Who has just been let in is one of those that are ended.
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
