@@ -1,15 +1,9 @@
 """From the machine's replies to what a holder of leases is told: values, or errors of this room."""
 
-from collections.abc import Mapping
-
 from coordinator.errors import CommandRefusedError, LeaseLostError, SessionLostError
 from coordinator.machine import Code, JobState, Reply
 
-_NOT_HELD: Mapping[Code, str] = {
-    Code.LATE: "",
-    Code.UNKNOWN_TOKEN: "nobody remembers it",
-    Code.NOT_YOURS: "another session holds it",
-}
+_NOT_HELD = {Code.LATE, Code.UNKNOWN_TOKEN, Code.NOT_YOURS}
 
 
 def obeyed(reply: Reply) -> Reply:
@@ -53,5 +47,5 @@ def in_force(reply: Reply, token: int) -> Reply:
         LeaseLostError: The lease is not, or no longer, in force for its session.
     """
     if reply.code in _NOT_HELD:
-        raise LeaseLostError(token, reply.end, _NOT_HELD[reply.code])
+        raise LeaseLostError(token, reply.end, "" if reply.end else reply.why)
     return reply

@@ -248,7 +248,10 @@ class Coordinator(Holders):
         assert captured.digest() == sha256(whole).hexdigest()
         document = wire.unpack(captured.snapshot())
         rest: _Rest = codec_of(_Rest).decode(document["rest"], "rest")
-        assert [said.request_id for said in rest.said] == list(self.replica._said)
+        assert replace(rest, said=()) == captured._rest
+        kept = self.replica._said.items()
+        told = [(said.request_id, said.clock_ms, len(said.text)) for said in rest.said]
+        assert told == [(name, each.clock_ms, each.chars) for name, each in kept]
         written = codec_of(_Rest).encode(rest)
         assert captured.snapshot() == wire.pack({"state": state, "rest": written})
 

@@ -102,7 +102,6 @@ class Links:
     async def _close(self) -> None:
         for server in self._servers.values():
             server.close()
-        await asyncio.sleep(0)  # Who has just been let in is one of those that are ended.
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

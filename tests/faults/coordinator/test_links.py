@@ -26,11 +26,3 @@ async def test_who_was_let_in_and_reached_nobody_yet_is_let_go(
     assert await asyncio.wait_for(reader.read(), SOON_S) == b""
     writer.close()
     await writer.wait_closed()
-
-
-async def test_who_is_let_in_while_all_ends_is_let_go() -> None:
-    async with links_between(PEERS) as made:
-        reader, writer = await asyncio.open_connection("127.0.0.1", made.of(1)[PEERS[1]])
-    assert await asyncio.wait_for(reader.read(), SOON_S) == b""
-    writer.close()
-    await writer.wait_closed()
