@@ -7,11 +7,11 @@ same request id.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from bars.errors import SeamlessError
 from coordinator.machine import AnyCommand, Event, Reply, State
+from coordinator.machine.frozen import frozen
 
 Listener: TypeAlias = Callable[[int, Sequence[Event] | None], None]
 """Called with the raft index of an entry that was applied and the events it made, often none.
@@ -19,7 +19,7 @@ None in place of the events: entries up to that index were skipped by a snapshot
 say what happened in them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Answer:
     """A command that was applied, and where in the log."""
 
@@ -39,7 +39,7 @@ class Answer:
     """The replicated clock after the command."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LogStatus:
     """How one node sees the cluster."""
 

@@ -4,7 +4,7 @@ A refused command still moves the clock, so time does not depend on who is right
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from coordinator.machine import _admin as admin
@@ -19,12 +19,13 @@ from coordinator.machine._queue import pass_over_time, settle, wait_ms
 from coordinator.machine._refuse import invalid
 from coordinator.machine._sorted import SortedMap
 from coordinator.machine._windows import expire
+from coordinator.machine.frozen import frozen
 from coordinator.machine.replies import Code, Event, Reply
 from coordinator.machine.state import Index, State
 from coordinator.machine.values import LeaseEnd
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Applied:
     """What a command did."""
 

@@ -1,13 +1,14 @@
 """What becomes of windows: who wants them, done, tried again, halved, given up, not wanted."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from operator import attrgetter
 
 from bars.window import Grid, Window, intersect, merge, subtract
 from coordinator.machine._draft import Draft
 from coordinator.machine._poison import cut_poisoned, poison
 from coordinator.machine._ranges import added, inside, overlaps, without
+from coordinator.machine.frozen import frozen
 from coordinator.machine.replies import (
     JobFinished,
     LeaseEnded,
@@ -30,7 +31,7 @@ STALE_ENDS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Told:
     """What is known of something that is done."""
 
@@ -146,7 +147,7 @@ def put_back(draft: Draft, lease: Lease) -> None:
         _wait(draft, lease, part, lease.attempts, draft.clock_ms)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Next:
     """What may be done with a window that failed."""
 

@@ -1,14 +1,15 @@
 """The commands: everything that can happen to the machine, with time and chance as data."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias
 
 from bars.series import Series
 from bars.window import Window
+from coordinator.machine.frozen import frozen
 from coordinator.machine.values import Failure, JobSpec, MachineConfig, Policy, SeriesLane
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Command:
     """What every command carries."""
 
@@ -17,17 +18,17 @@ class Command:
     negative one counts as none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Tick(Command):
     """Time passes: whatever is due expires."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Barrier(Command):
     """Nothing happens: whoever sees it applied reads a state that holds all before it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class OpenSession(Command):
     """A worker says that it lives; again: the same session, its life begins anew."""
 
@@ -35,42 +36,42 @@ class OpenSession(Command):
     ttl_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class KeepSession(Command):
     """The worker still lives."""
 
     session_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class CloseSession(Command):
     """The worker goes: its leases are free at once and no attempt is counted."""
 
     session_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SubmitJob(Command):
     """Somebody wants a range."""
 
     spec: JobSpec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class CancelJob(Command):
     """Nobody waits for the job any more, finished or not: what no other job wants ends."""
 
     job_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class QueryJob(Command):
     """How far is a job?"""
 
     job_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Acquire(Command):
     """Take the next windows of the queue."""
 
@@ -80,7 +81,7 @@ class Acquire(Command):
     """Those that the worker has a source for; it is granted nothing of others. Empty: any."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ClaimWindow(Command):
     """Take a window of one's own choice, by the older protocol, if nobody has any part of it.
 
@@ -95,7 +96,7 @@ class ClaimWindow(Command):
     window: Window
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class EndClaim(Command):
     """Whoever has claimed a window has done with it."""
 
@@ -103,7 +104,7 @@ class EndClaim(Command):
     token: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Renew(Command):
     """Keep a lease for another life."""
 
@@ -115,7 +116,7 @@ class Renew(Command):
     store or of the broker holds everybody up, so no lease may look stalled for it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Bringing(Command):
     """What a holder may tell of what it brought."""
 
@@ -129,7 +130,7 @@ class Bringing(Command):
     """Bars that there should be in what is done now; None: as many as slots of the grid."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Progress(Bringing):
     """The verdicts on chunks for parts of the window are committed; the lease keeps the rest.
 
@@ -140,12 +141,12 @@ class Progress(Bringing):
     """Parts of the window; those told before may be told again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Complete(Bringing):
     """The verdict on the window's last chunk is committed: all of it is done."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Fail(Command):
     """The window could not be fetched."""
 
@@ -183,7 +184,7 @@ class Fail(Command):
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Release(Command):
     """The holder gives the window back untried; no attempt is counted."""
 
@@ -191,7 +192,7 @@ class Release(Command):
     token: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Resync(Command):
     """What the ledger shows of a lane: done windows that it should show and does not are undone.
 
@@ -208,7 +209,7 @@ class Resync(Command):
     visible mark of the series' partition."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class AdminCommand(Command):
     """A change that a person makes, knowing what stands: refused with CONFLICT if that differs."""
 
@@ -216,7 +217,7 @@ class AdminCommand(Command):
     """Why, for the audit."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Revoke(AdminCommand):
     """Take a lease away; its window is free at once and no attempt is counted."""
 
@@ -225,7 +226,7 @@ class Revoke(AdminCommand):
     """The lease's window as its state shows it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class WindowCommand(AdminCommand):
     """A change to a window of a lane."""
 
@@ -236,17 +237,17 @@ class WindowCommand(AdminCommand):
     given up; 0: nothing does."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Requeue(WindowCommand):
     """What waits for a retry inside the window is due now, its attempts forgotten."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Unpoison(WindowCommand):
     """What was given up inside the window is tried afresh for the jobs that still want it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ForceComplete(WindowCommand):
     """The window is done because somebody says so; leases on it end."""
 
@@ -254,7 +255,7 @@ class ForceComplete(WindowCommand):
     """How that is known."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LaneCommand(AdminCommand):
     """A change to the rule of a lane."""
 
@@ -263,24 +264,24 @@ class LaneCommand(AdminCommand):
     """Version of the rule that stands; 0: the lane has none of its own."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PauseLane(LaneCommand):
     """Grant nothing of the lane; leases in force go on."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ResumeLane(LaneCommand):
     """Grant again, even if the lane's source has asked for a pause."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SetPolicy(LaneCommand):
     """Choose which window of the lane is granted next."""
 
     policy: Policy
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class BumpEpoch(AdminCommand):
     """Begin an epoch after a restore: every token from now on is above all that went before.
 
@@ -292,7 +293,7 @@ class BumpEpoch(AdminCommand):
     """The epoch that stands."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Configure(AdminCommand):
     """From now on these rules hold, for all nodes at the same place in the log.
 

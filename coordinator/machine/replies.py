@@ -1,11 +1,11 @@
 """What the machine answers, refusals included, and what it tells besides."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
 from bars.window import Window
+from coordinator.machine.frozen import frozen
 from coordinator.machine.state import Claim, Lease
 from coordinator.machine.values import Failure, JobState, LeaseEnd, SeriesLane, StaleKind
 
@@ -63,7 +63,7 @@ _WHY: Mapping[Code, str] = {
 """What a refusal means that has nothing to add."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Reply:
     """The answer to one command; the fields a code does not need are empty."""
 
@@ -88,14 +88,14 @@ class Reply:
         return why if self.end is None else f"{why}: {self.end.value}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LeaseGranted:
     """A window is being fetched."""
 
     lease: Lease
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class WindowClaimed:
     """Somebody fetches a window of their own choice; the claim ends with the session."""
 
@@ -103,7 +103,7 @@ class WindowClaimed:
     claim: Claim
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LeaseEnded:
     """A lease is no longer in force."""
 
@@ -111,7 +111,7 @@ class LeaseEnded:
     end: LeaseEnd
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class WindowDone:
     """A window's verdict is committed."""
 
@@ -120,7 +120,7 @@ class WindowDone:
     token: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class WindowFailed:
     """A window is given up."""
 
@@ -129,14 +129,14 @@ class WindowFailed:
     token: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class JobFinished:
     """Nothing of the job is left to fetch."""
 
     job_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SessionEnded:
     """A worker has gone, or has not been heard of."""
 
@@ -144,14 +144,14 @@ class SessionEnded:
     expired: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SessionOpened:
     """A worker has come, or has come again."""
 
     session_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class JobSubmitted:
     """Somebody wants a range."""
 
@@ -159,14 +159,14 @@ class JobSubmitted:
     target: SeriesLane
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class JobCancelled:
     """Nobody waits for a job any more."""
 
     job_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class WindowWaits:
     """A window was tried in vain and will be granted again."""
 
@@ -178,7 +178,7 @@ class WindowWaits:
     rate_limited: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class WindowSplit:
     """A window kept failing: its halves go on as windows of their own."""
 
@@ -187,7 +187,7 @@ class WindowSplit:
     parts: tuple[Window, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class WindowsUndone:
     """The ledger does not show what was done: it is to be fetched again."""
 
@@ -195,7 +195,7 @@ class WindowsUndone:
     windows: tuple[Window, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StaleClaim:
     """A lease whose holder has lost it without giving it back, or came too late."""
 
@@ -206,7 +206,7 @@ class StaleClaim:
     """None: nobody remembers the lease any more, or it was a claim, which is of no lane."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Ordered:
     """A person has changed something."""
 

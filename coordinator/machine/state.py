@@ -4,12 +4,13 @@ Every mapping is in the order of its keys, so iterating is the same on every rep
 that has read the state from a snapshot. What is in `Index` follows from the rest.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias, TypeVar
 
 from bars.series import Series
 from bars.window import Grid, Window
 from coordinator.machine._sorted import SortedMap
+from coordinator.machine.frozen import frozen
 from coordinator.machine.values import (
     Failure,
     JobSpec,
@@ -32,7 +33,7 @@ Place: TypeAlias = tuple[int, int, int, str]
 """Minus the aged priority, last grant and job index of a lane, and its key: the least is next."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Claim:
     """The right to all of a chosen window of a series, in all of its lanes."""
 
@@ -41,7 +42,7 @@ class Claim:
     token: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Session:
     """A worker's sign of life; its leases end with it."""
 
@@ -52,7 +53,7 @@ class Session:
     """What a client of the older protocol holds, for which the session was opened."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Job:
     """What somebody wants, and what of it is still to be done."""
 
@@ -82,7 +83,7 @@ class Job:
     failures: tuple[Failure, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Waiting:
     """A window that has been tried, or told to wait, and will be granted again."""
 
@@ -93,7 +94,7 @@ class Waiting:
     """The lease that it was tried under last."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Lease:
     """The right of one session to fetch one window."""
 
@@ -122,7 +123,7 @@ class Lease:
     """Parts of the window that are done already, ascending."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Ended:
     """How a lease ended, for a holder that comes late."""
 
@@ -133,7 +134,7 @@ class Ended:
     """Place in the order of ending: the oldest are forgotten first."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Poisoned:
     """A window that was given up, remembered until it is done or tried again by order."""
 
@@ -149,7 +150,7 @@ class Poisoned:
     """Place in the order of giving up: the oldest are forgotten first."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LaneRule:
     """What a person has ordered of a lane; it outlives the lane's jobs."""
 
@@ -162,7 +163,7 @@ class LaneRule:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Fresh:
     """A window done lately, and where its chunk stands."""
 
@@ -170,7 +171,7 @@ class Fresh:
     chunk_offset: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Lane:
     """One lane of a series while jobs want it.
 
@@ -208,7 +209,7 @@ class Lane:
     """Everything before it that a job wanted is done; moves only forward. None: no job yet."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Placed:
     """Where a lane stands in the queue, and when that may change by time alone."""
 
@@ -229,7 +230,7 @@ def _none() -> SortedMap[K, V]:
     return SortedMap()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Index:
     """What follows from the facts, kept so that no command looks at everything."""
 
@@ -257,7 +258,7 @@ class Index:
     """Windows in the order of giving up: that, then their key."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class State:
     """Everything the machine knows."""
 

@@ -20,6 +20,7 @@ from coordinator.machine import replies as r
 from coordinator.machine._codec import Document, UnknownNameError, codec_of, refused, tagged
 from coordinator.machine._facts import state_document, state_of
 from coordinator.machine._written import table_of, text_of
+from coordinator.machine.frozen import frozen
 from coordinator.machine.values import NAME_CHARS_MAX
 
 __all__ = [
@@ -124,7 +125,7 @@ class UnsupportedVersionError(SeamlessError):
     """A document of a version, or with names in it, that this program does not know."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Entry:
     """What a replicated log holds for one command."""
 

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeAlias
 
 from coordinator._service.api.auth import Role
+from coordinator.machine.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Asked:
     """A request whose sender may make it."""
 
@@ -28,7 +29,7 @@ class Asked:
     body: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Answered:
     """What goes back."""
 
@@ -52,7 +53,7 @@ def json_text(document: Mapping[str, object]) -> bytes:
 Handler: TypeAlias = Callable[[Asked], Awaitable[Answered]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Route:
     """One thing that may be asked."""
 

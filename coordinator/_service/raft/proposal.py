@@ -1,15 +1,15 @@
 """A command on its way through the log, and how it may end."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from coordinator._service.log import LogError
 from coordinator.machine import AnyCommand, Reply
+from coordinator.machine.frozen import frozen
 from coordinator.machine.wire import encode_command, level_of
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Applied:
     """A command that has become part of the state."""
 
@@ -32,7 +32,7 @@ class Applied:
 Outcome: TypeAlias = Applied | LogError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Proposal:
     """A command on its way."""
 
