@@ -26,6 +26,7 @@ from coordinator._service.log import (
     StoppedLogError,
     UnknownOutcomeError,
 )
+from coordinator._service.raft.budgets import Budgets
 from coordinator._service.raft.engine import Engine
 from coordinator._service.raft.errors import EntryTooLargeError
 from coordinator._service.raft.proposal import Outcome, Proposal
@@ -111,6 +112,7 @@ class RaftLog:
             OSError: The disk failed.
         """
         self._loop = asyncio.get_running_loop()
+        self._budgets = Budgets(self._loop)
         self._outside = real_outside(self._settings, self._clock)
         ready: asyncio.Future[Engine] = self._loop.create_future()
         name = f"raft-{self._settings.node_id}"
@@ -148,11 +150,11 @@ class RaftLog:
         self._engine.queue.append(proposal)
         self._must_run()
         self._wake_soon()
-        late = self._loop.call_later(timeout_s, _give_up, answer, request_id, timeout_s)
+        self._budgets.begin(answer, request_id, timeout_s)
         try:
             outcome = await answer
         finally:
-            late.cancel()
+            self._budgets.end(answer)
         if isinstance(outcome, LogError):
             raise outcome
         reply = outcome.told or decode_reply(outcome.reply)
@@ -328,9 +330,3 @@ class RaftLog:
         for future, result in results:
             if not future.done():
                 future.set_result(result)
-
-
-def _give_up(answer: "asyncio.Future[Outcome]", request_id: str, timeout_s: float) -> None:
-    if not answer.done():
-        unknown = UnknownOutcomeError(request_id, f"no answer within {timeout_s} s")
-        answer.set_result(unknown)
