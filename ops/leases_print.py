@@ -89,8 +89,12 @@ def order(made: Order, answer: Mapping[str, Any] | None, *, as_json: bool) -> No
         return
     typer.echo(f"stands: {', '.join(f'{k}={text(v)}' for k, v in made.stands.items() if v != [])}")
     typer.echo(f"order:  {made.path} {', '.join(f'{k}={text(v)}' for k, v in made.body.items())}")
-    if answer is not None:
-        typer.echo(f"done, as entry {answer.get('raft_index', '-')} of the log")
+    if answer is None:
+        return
+    if "raft_index" in answer:
+        typer.echo(f"done, as entry {answer['raft_index']} of the log")
+    else:  # what changes who leads is no entry
+        typer.echo(f"done: {', '.join(f'{k}={text(v)}' for k, v in answer.items())}")
 
 
 def dry_run() -> None:

@@ -304,7 +304,8 @@ def test_every_change_is_an_event_with_its_reason(tmp_path: Path) -> None:
 
 def test_another_node_is_made_to_lead(tmp_path: Path) -> None:
     with bench(tmp_path, 3) as made:
-        made.run("transfer-leader", *MEANT)
+        told = made.run("transfer-leader", *MEANT)
+        assert f"done: leader={made.service.urls[1]}, term=" in told
         assert made.service.cluster.leader == made.service.urls[1]
         nodes = made.json("status")
         assert [node["node"]["is_leader"] for node in nodes] == [False, True, False]
