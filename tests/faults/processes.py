@@ -91,7 +91,12 @@ class Agent:
         }
         with self.log.open("ab") as out:
             self._supervisor = subprocess.Popen(
-                command, env=environ, cwd=ROOT, stdout=out, stderr=out
+                command,
+                env=environ,
+                cwd=ROOT,
+                stdout=out,
+                stderr=out,
+                process_group=0,  # else who sleeps wakes when the shell ends that started the tests
             )
         self.until_ready()
 

@@ -81,6 +81,7 @@ class Agent:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                process_group=0,  # else it wakes when the shell ends that started the tests
             )
 
     def wait_ready(self, timeout_s: float = WAIT_S) -> Self:

@@ -71,6 +71,7 @@ class Cluster:
                 env={**os.environ, **how.environ},
                 stderr=log,
                 cwd=ROOT,
+                process_group=0,  # else it wakes when the shell ends that started the tests
             )
 
     async def ready(self, *numbers: int) -> None:
