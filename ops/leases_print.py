@@ -76,7 +76,7 @@ def row(found: Mapping[str, Any], *, as_json: bool) -> None:
             typer.echo(f"{name}:")
             table(value, as_json=False)
         elif isinstance(value, Mapping):
-            typer.echo(f"{name}: {', '.join(f'{k}={text(v)}' for k, v in value.items()) or 'none'}")
+            typer.echo(f"{name}: {_fields(value) or 'none'}")
         else:
             typer.echo(f"{name}: {text(value)}")
 
@@ -87,19 +87,23 @@ def order(made: Order, answer: Mapping[str, Any] | None, *, as_json: bool) -> No
         found = {"path": made.path, "body": made.body, "stands": made.stands, "answer": answer}
         print_json(found)
         return
-    typer.echo(f"stands: {', '.join(f'{k}={text(v)}' for k, v in made.stands.items() if v != [])}")
-    typer.echo(f"order:  {made.path} {', '.join(f'{k}={text(v)}' for k, v in made.body.items())}")
+    typer.echo(f"stands: {_fields({k: v for k, v in made.stands.items() if v != []})}")
+    typer.echo(f"order:  {made.path} {_fields(made.body)}")
     if answer is None:
         return
     if "raft_index" in answer:
         typer.echo(f"done, as entry {answer['raft_index']} of the log")
     else:  # what changes who leads is no entry
-        typer.echo(f"done: {', '.join(f'{k}={text(v)}' for k, v in answer.items())}")
+        typer.echo(f"done: {_fields(answer)}")
 
 
 def dry_run() -> None:
     """Say on standard error that nothing was done."""
     typer.echo("dry run: nothing was changed; add --yes --reason WHY to do it", err=True)
+
+
+def _fields(found: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={text(value)}" for name, value in found.items())
 
 
 def text(value: object) -> str:

@@ -1,9 +1,9 @@
 """Values that the type checker freezes: for those that are made anew with every command.
 
 Assigning to a field of a frozen dataclass is refused by mypy and again when the program runs. The
-second costs: each field of each new value is set through `object.__setattr__`, and a lease that is
-taken and completed makes some hundred of them, 4 % of what a node does for it. All that sets fields
-is under mypy here, so for these the first is enough.
+second costs: each field of each new value is set through `object.__setattr__`, some hundreds for a
+lease that is taken and completed, 4 % of what a node does for it. All that sets fields is under
+mypy here, so for these the first is enough.
 """
 
 from dataclasses import dataclass, field

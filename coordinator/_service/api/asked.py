@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from coordinator._service.api.auth import Role
@@ -53,7 +53,7 @@ def json_text(document: Mapping[str, object]) -> bytes:
 Handler: TypeAlias = Callable[[Asked], Awaitable[Answered]]
 
 
-@frozen
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """One thing that may be asked."""
 

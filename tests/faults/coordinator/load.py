@@ -227,8 +227,8 @@ class Worker:
     async def _hold(self, lease: HeldLease) -> None:
         """Do something with a lease.
 
-        By a way that loses a quarter of all requests, one lease in some thousands is told of only
-        when it has ended: that is its holder's bad luck. Up to `stop_s` it must be in force.
+        Up to `stop_s` it must be in force. By a way that loses a quarter of all requests a holder
+        comes later than that now and then: its own bad luck, nothing that the service has promised.
         """
         try:
             await self._tell_of(lease)
